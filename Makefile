@@ -1,0 +1,61 @@
+# Everything here needs only Python 3.11 to 3.13 with venv, and a clone. `make help` lists it.
+PYTHON ?= python3
+VENV ?= .venv
+WORKDIR ?= runs/digits
+BENCH_ARGS ?=
+
+BIN := $(VENV)/bin
+# The stamps record what was installed; setup.py is the only file that says what that is.
+ENV_STAMP := $(VENV)/.installed-test
+DEV_STAMP := $(VENV)/.installed-dev
+BENCH_STAMP := $(VENV)/.installed-benchmark
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help env test test-slow demo lint bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(ENV_STAMP) ## make the environment (PYTHON=python3.12 VENV=.venv to choose)
+
+test: $(ENV_STAMP) ## run the test suite, without the tests marked slow
+	$(BIN)/python -m pytest
+
+test-slow: $(ENV_STAMP) ## run only the tests marked slow
+	$(BIN)/python -m pytest -m slow
+
+demo: $(ENV_STAMP) ## train three variants on embedded real digits, sample, compare (< 5 min)
+	PATH="$(abspath $(BIN)):$$PATH" launch/demo.sh "$(WORKDIR)"
+
+lint: $(DEV_STAMP) ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(BENCH_STAMP) ## training speed against an equal PyTorch model (BENCH_ARGS=...)
+	$(BIN)/python benchmarks/throughput.py $(BENCH_ARGS)
+
+clean: ## remove the environment and caches; what runs wrote stays
+	rm -rf "$(VENV)" build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \
+	  sys.exit(0 if (3, 11) <= v < (3, 14) else "Python 3.11 to 3.13 is needed, this is %d.%d; " \
+	  "name another one: make PYTHON=python3.12 ..." % v)'
+	@$(PYTHON) -m venv "$(VENV)" || { rm -f $@; \
+	  echo "venv is missing: apt-get install python3-venv, or make PYTHON=..."; exit 1; }
+
+$(ENV_STAMP): setup.py | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	@touch $@
+
+$(DEV_STAMP): $(ENV_STAMP)
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@touch $@
+
+$(BENCH_STAMP): $(ENV_STAMP)
+	$(BIN)/python -m pip install --quiet --editable ".[benchmark]"
+	@touch $@
