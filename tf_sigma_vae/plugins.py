@@ -1,0 +1,90 @@
+"""Plug-ins by name: a module's file name is the name used in flags, configs and files.
+
+A plug-in is a public module of one of the plug-in packages (`data`, `likelihoods`, `networks`,
+`models`); a leading underscore marks a module that is not one. There is no registry to edit: a
+new file is found by its name.
+"""
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+import types
+
+PACKAGE = "tf_sigma_vae"
+KINDS = {
+    "data": "dataset",
+    "likelihoods": "likelihood (--variant)",
+    "networks": "network",
+    "models": "model",
+}
+
+
+def names(kind: str) -> list[str]:
+    """Sorted names of the plug-ins of a kind.
+
+    Args:
+      kind: One of `KINDS`, which is the name of the package that holds the plug-ins.
+
+    Returns:
+      The public module names of the package.
+
+    Raises:
+      ValueError: If there is no such kind.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind of plug-in {kind!r}; the kinds are {sorted(KINDS)}")
+    package = importlib.import_module(f"{PACKAGE}.{kind}")
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name[0] != "_")
+
+
+def find_module(kind: str, name: str) -> types.ModuleType:
+    """Imports the module of a plug-in.
+
+    Raises:
+      ValueError: If the name is unknown; the message lists the known ones.
+    """
+    known = names(kind)
+    if name not in known:
+        close = difflib.get_close_matches(str(name), known, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ValueError(f"unknown {KINDS[kind]} {name!r}; {hint}known: {', '.join(known)}")
+    return importlib.import_module(f"{PACKAGE}.{kind}.{name}")
+
+
+def find(kind: str, name: str) -> type:
+    """The plug-in's class: the CamelCase form of its module's name.
+
+    Raises:
+      ValueError: If the name is unknown; the message lists the known ones.
+    """
+    return getattr(find_module(kind, name), camel_case(name))
+
+
+def camel_case(name: str) -> str:
+    """`"gaussian_per_pixel"` -> `"GaussianPerPixel"`."""
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def options(cls: type) -> dict[str, object]:
+    """Names and defaults of the options that a plug-in's constructor takes.
+
+    Variadic arguments and Keras's own (`name`, `dtype`) do not count.
+    """
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    skipped = {"self", "name", "dtype"}
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return {p.name: p.default for p in parameters if p.name not in skipped and p.kind not in variadic}
+
+
+def check_options(cls: type, given: dict, what: str) -> None:
+    """Checks that a plug-in takes every given option.
+
+    Raises:
+      ValueError: Naming the unknown option and those the plug-in takes.
+    """
+    allowed = options(cls)
+    unknown = sorted(set(given) - set(allowed))
+    if unknown:
+        takes = ", ".join(sorted(allowed)) or "no options"
+        raise ValueError(f"{what} has no option {', '.join(map(repr, unknown))}; it takes: {takes}")
