@@ -1,0 +1,12 @@
+"""Likelihoods p(x|z), one file each: the rows of the paper's Table 2."""
+
+from tf_sigma_vae import plugins
+from tf_sigma_vae.likelihoods._base import Likelihood, NotCalibratedError
+
+__all__ = ["Likelihood", "NotCalibratedError"]
+
+# Every plug-in is imported, so that saved models load after `import tf_sigma_vae` alone.
+for _name in plugins.names("likelihoods"):
+    _class = plugins.find("likelihoods", _name)
+    globals()[_class.__name__] = _class
+    __all__ += [_class.__name__]

@@ -1,0 +1,98 @@
+"""The contract of every likelihood p(x|z): a Keras layer that holds the decoder's scale.
+
+A likelihood turns the raw numbers of a decoder (`params`) into a `tfd.Distribution` over images. It
+is a building block of its own: the head of any Keras model, not only of this project's.
+"""
+
+from typing import ClassVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tf_sigma_vae import distributions
+
+tfd = tfp.distributions
+
+
+class NotCalibratedError(RuntimeError):
+    """A scale was asked of an analytic likelihood that has none stored yet."""
+
+
+class Likelihood(keras.layers.Layer):
+    """Base of the likelihood plug-ins.
+
+    Attributes:
+      measure: `"density"`, `"mass"`, or None where there is no normalised likelihood.
+      value_range: `(low, high)` in which `x` must lie, or None for any real value.
+      needs_calibration: Whether the stored scale is a statistic of the training set, set by
+        `calibrate`, rather than a constant, a weight or an output of the network.
+    """
+
+    measure: ClassVar[str | None] = "density"
+    needs_calibration: ClassVar[bool] = False
+    value_range: tuple[float, float] | None = None
+
+    def params_channels(self, channels: int) -> int:
+        """Channels that the decoder must emit for an image of `channels` channels."""
+        raise NotImplementedError(f"{type(self).__name__}.params_channels")
+
+    def distribution(self, params, x=None, training: bool = False) -> tfd.Distribution:
+        """The distribution p(x|z).
+
+        A plain method, because Keras does not trace distributions.
+
+        Args:
+          params: `[B, H, W, P]`, raw output of the decoder (or `[B, ..., P]`), any float type.
+          x: `[B, H, W, C]` in the unit of the data. Read in training only, and only by analytic
+            likelihoods, which estimate their scale from the residuals.
+          training: Whether this is a training step.
+
+        Returns:
+          float32 distribution, batch shape `[B]`, event shape `[H, W, C]`.
+
+        Raises:
+          NotCalibratedError: Outside of training, by an analytic likelihood without a stored scale.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.distribution")
+
+    def ensure_built(self, params_shape) -> None:
+        """Creates the weights, unless that is done."""
+        if not self.built:
+            self.build(tuple(params_shape))
+            self.built = True
+
+    def log_scale(self, distribution: tfd.Distribution) -> tf.Tensor | None:
+        """Mean over the event of the log standard deviation, `[B]`; None where undefined."""
+        log_scale = tf.math.log(distribution.stddev())
+        return tf.reduce_mean(log_scale, axis=list(range(1, log_scale.shape.rank)))
+
+    def bin_log_mass(self, distribution: tfd.Distribution, x) -> tf.Tensor:
+        """Log-probability of the 8-bit images `x` (scaled as `k / 255`), float64 `[B]`, nats."""
+        return distributions.bin_log_mass(distribution, x)
+
+    def require_scale(self) -> None:
+        """Checks that the likelihood can be used outside of training.
+
+        Raises:
+          NotCalibratedError: If it is analytic and holds no scale yet.
+        """
+
+    def calibration_statistic(self, params, x) -> tf.Tensor:
+        """What `calibrate` needs of each training example: its squared error, float32 `[B]`."""
+        raise TypeError(f"{type(self).__name__} has no analytic scale to calibrate")
+
+    def calibrate(self, statistics: np.ndarray, num_dims: int, step: int) -> None:
+        """Sets the stored scale from the statistics of the whole training set.
+
+        Args:
+          statistics: `[N]`, `calibration_statistic` of every training example.
+          num_dims: `D`, the scalars of one example.
+          step: Training step at which this is done, kept as provenance.
+        """
+        raise TypeError(f"{type(self).__name__} has no analytic scale to calibrate")
+
+    def provenance(self) -> dict[str, object]:
+        """Where the stored scale comes from: `source`, and for statistics their origin."""
+        return {"source": "weights"}
