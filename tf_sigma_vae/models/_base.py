@@ -1,0 +1,350 @@
+"""What every latent-variable model shares: objective, metrics, checks, calibration.
+
+The objective is set once, by overriding `compute_loss` and `compute_metrics`, so that Keras keeps
+its own machinery: `fit`, distribution strategies, mixed precision, `jit_compile`,
+`steps_per_execution`, moving averages of weights.
+
+    loss = mean over the global batch of (distortion + beta * rate),    nats per example.
+
+Source: Rybkin et al. 2021, Eq. 3 and 4.
+"""
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tf_sigma_vae import noise, objectives
+from tf_sigma_vae.likelihoods import Likelihood
+from tf_sigma_vae.replicas import replica_sum
+
+tfd = tfp.distributions
+
+RANGE_TOLERANCE = 1e-3
+METRICS = ("elbo", "rate", "distortion", "bits_per_dim", "log_scale", "beta_equivalent")
+
+
+class Output(NamedTuple):
+    """What `model(x)` returns. `B` is the batch size; nats are summed over the event."""
+
+    posterior: tfd.Distribution
+    """q(z given x), batch shape `[B]`."""
+    likelihood: tfd.Distribution
+    """p(x given z), batch shape `[B]`, event shape `[H, W, C]`."""
+    z: tf.Tensor
+    """`[B, latent_size]`, drawn from the posterior."""
+    params: tf.Tensor
+    """`[B, H, W, P]`, raw output of the decoder."""
+    rate: tf.Tensor
+    """`[B]`, nats, `KL(q(z given x), p(z))`."""
+    rate_groups: tf.Tensor
+    """`[B, G]`, nats, the same by latent dimension (or level, or frame)."""
+    distortion: tf.Tensor
+    """`[B]`, nats, `-log p(x given z)`."""
+
+
+class LatentVariableModel(keras.Model):
+    """Base of the models; a subclass gives the latent structure.
+
+    A subclass implements `call` (returning an `Output`), `encode`, `decode`, `sample` and
+    `log_importance_weights`, and sets `likelihood` and `image_shape`.
+    """
+
+    likelihood: Likelihood
+    image_shape: tuple[int, ...]
+
+    def __init__(
+        self,
+        beta: float = 1.0,
+        rate_warmup_steps: int = 0,
+        free_bits: float = 0.0,
+        seed: int = 0,
+        check_finite: bool = True,
+        **kwargs,
+    ):
+        """Builds the common part.
+
+        Args:
+          beta: Weight of the rate against the likelihood in nats.
+          rate_warmup_steps: Steps over which the weight of the rate rises linearly from 0 to beta.
+          free_bits: Nats granted to each group of the rate (Kingma et al. 2016).
+          seed: Of the noise of the posterior; with the step and the image it determines the draw.
+          check_finite: Whether training stops with an error that names the first non-finite tensor.
+          **kwargs: Of `keras.Model`.
+
+        Raises:
+          ValueError: If a number is negative.
+        """
+        # The images stay exact whatever the policy; each network casts its own inputs.
+        super().__init__(autocast=False, **kwargs)
+        # Keras sets the attribute in `compile`, and a model is used before too.
+        self.optimizer = None
+        given = {"beta": beta, "rate_warmup_steps": rate_warmup_steps, "free_bits": free_bits}
+        for name, value in given.items():
+            if not value >= 0:
+                raise ValueError(f"{name} must not be negative, got {value!r}")
+        self.beta, self.free_bits = float(beta), float(free_bits)
+        self.rate_warmup_steps, self.seed = int(rate_warmup_steps), int(seed)
+        self.check_finite = bool(check_finite)
+        names = [name for name in METRICS if name != "beta_equivalent"]
+        self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
+
+    # -- the latent structure, of the subclass
+
+    @abstractmethod
+    def call(self, x, training=False) -> Output:
+        """Encodes, samples, decodes and scores `x` `[B, H, W, C]`."""
+
+    @abstractmethod
+    def encode(self, x) -> tfd.Distribution:
+        """The posterior q(z given x)."""
+
+    @abstractmethod
+    def decode(self, z) -> tfd.Distribution:
+        """The likelihood p(x given z), with the stored scale."""
+
+    @abstractmethod
+    def log_importance_weights(self, x, num_samples: int, first_sample=0) -> tf.Tensor:
+        """`log p(x|z_k) + log p(z_k) - log q(z_k|x)`, `[K, B]` nats, `z_k ~ q(z|x)`.
+
+        The draws are numbered from `first_sample` (an integer or a tensor): number 0 is what `call`
+        draws outside of training, and no draw depends on K, so that they can be had in parts.
+        """
+
+    # -- random numbers
+
+    def posterior_noise_ids(self, x, training: bool) -> tf.Tensor:
+        """Ids of the noise of the posterior, uint32 `[B, 2]`; see `noise`.
+
+        In training another draw each step; outside of it a function of the image alone, so that
+        evaluating twice gives the same digits.
+        """
+        ids = noise.example_ids(x)
+        if training and self.optimizer is not None:
+            return noise.fold(ids, self.seed, self.optimizer.iterations + 1)
+        return noise.fold(ids, self.seed)
+
+    def sample_noise_ids(self, x, num_samples: int, first_sample=0) -> tf.Tensor:
+        """Ids of the noise of numbered draws, uint32 `[K, B, 2]`; see `log_importance_weights`.
+
+        Numbers count downwards from 0, where no training step is.
+        """
+        numbers = first_sample + tf.range(num_samples)
+        ids = tf.tile(noise.example_ids(x), [num_samples, 1])
+        steps = tf.repeat(-numbers, tf.shape(x)[0])
+        return tf.reshape(noise.fold(ids, self.seed, steps), [num_samples, -1, 2])
+
+    # -- checks
+
+    def compile(self, optimizer="adam", loss=None, metrics=None, **kwargs):
+        """Configures training; the objective is the model's own.
+
+        Args:
+          optimizer: As in `keras.Model.compile`.
+          loss: Not accepted.
+          metrics: Not accepted.
+          **kwargs: Other arguments of `keras.Model.compile`.
+
+        Raises:
+          ValueError: If a loss or metrics are given.
+        """
+        refused = {"loss": loss, "metrics": metrics, **kwargs}
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+            if refused.get(name) is not None:
+                raise ValueError(
+                    f"compile({name}=...) is not accepted: the objective and its metrics are the "
+                    "model's own. Choose the likelihood and beta instead."
+                )
+        super().compile(optimizer=optimizer, **kwargs)
+
+    def get_compile_config(self):
+        """Arguments of `compile`, saved with the model."""
+        return super().get_compile_config()
+
+    def compile_from_config(self, config):
+        """Compiles a loaded model as it was when saved, with the optimizer's state to follow."""
+        given = keras.saving.deserialize_keras_object(config)
+        self.compile(**{name: value for name, value in given.items() if value is not None})
+        self.optimizer.build(self.trainable_variables)
+
+    def check_images(self, x) -> None:
+        """Checks the shape, type and range of a batch of images.
+
+        Raises:
+          ValueError: On a wrong rank, size or type, when the graph is traced.
+          tf.errors.InvalidArgumentError: On a value out of range, when it runs.
+        """
+        if not x.dtype.is_floating:
+            raise ValueError(
+                f"images must be floats, got {x.dtype.name}: divide 8-bit images by 255 "
+                "(x.astype('float32') / 255)"
+            )
+        if not x.shape[1:].is_compatible_with(self.image_shape):
+            raise ValueError(
+                f"images must have shape {('B', *self.image_shape)}, got {tuple(x.shape)}"
+            )
+        if self.likelihood.value_range is not None and not self.jit_compile:
+            low, high = self.likelihood.value_range
+            message = f"images must lie in [{low:g}, {high:g}], the range of the likelihood"
+            tolerance = RANGE_TOLERANCE * (high - low)
+            tf.debugging.assert_greater_equal(tf.reduce_min(x), low - tolerance, message)
+            tf.debugging.assert_less_equal(tf.reduce_max(x), high + tolerance, message)
+
+    def finite(self, tensor, name: str):
+        """The tensor, after a check in training that all its elements are finite.
+
+        XLA drops the check; there the metrics alone tell.
+        """
+        if not self.check_finite or self.jit_compile:
+            return tensor
+        return tf.debugging.check_numerics(tensor, f"non-finite {name}")
+
+    def make_test_function(self, force=False):
+        """Keras hook of `evaluate`; an analytic likelihood must hold a scale by then."""
+        self.likelihood.require_scale()
+        return super().make_test_function(force)
+
+    def make_predict_function(self, force=False):
+        """Keras hook of `predict`; an analytic likelihood must hold a scale by then."""
+        self.likelihood.require_scale()
+        return super().make_predict_function(force)
+
+    def save(self, filepath, overwrite=True, **kwargs):
+        """As `keras.Model.save`.
+
+        Raises:
+          NotCalibratedError: If an analytic likelihood holds no scale yet.
+        """
+        self.likelihood.require_scale()
+        super().save(filepath, overwrite=overwrite, **kwargs)
+
+    # -- objective and metrics
+
+    def rate_weight(self) -> tf.Tensor:
+        """Weight of the rate at this step: beta, after a linear warm-up from 0."""
+        if self.rate_warmup_steps == 0 or self.optimizer is None:
+            return tf.constant(self.beta)
+        progress = tf.cast(self.optimizer.iterations, tf.float32) / self.rate_warmup_steps
+        return self.beta * tf.minimum(progress, 1.0)
+
+    def objective_rate(self, output: Output) -> tf.Tensor:
+        """The rate that the objective charges, `[B]`, nats: with the free bits granted."""
+        if self.free_bits == 0:
+            return output.rate
+        count = replica_sum(tf.cast(tf.shape(output.rate)[0], tf.float32))
+        mean = replica_sum(tf.reduce_sum(tf.stop_gradient(output.rate_groups), axis=0)) / count
+        return objectives.free_bits(output.rate_groups, mean, self.free_bits)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Mean of `distortion + beta * rate` over the global batch, nats per example.
+
+        Targets `y` are ignored, so that labelled datasets can be used as they are. The replica's
+        sum is divided by the *global* number of examples: exact also for uneven last batches.
+
+        Args:
+          x: `[B, H, W, C]`.
+          y: Ignored.
+          y_pred: The `Output` of `call`.
+          sample_weight: `[B]` weights of the examples, or None. Not with an analytic likelihood,
+            whose scale is a statistic of the unweighted batch.
+          training: Whether this is a training step.
+
+        Returns:
+          Scalar, nats.
+
+        Raises:
+          ValueError: If weights are given with an analytic likelihood, or on bad images.
+        """
+        self.check_images(x)
+        per_example = y_pred.distortion + self.rate_weight() * self.objective_rate(y_pred)
+        if sample_weight is not None:
+            if self.likelihood.needs_calibration:
+                raise ValueError(
+                    f"sample_weight is not supported by {type(self.likelihood).__name__}: "
+                    "its scale is a statistic of the unweighted batch"
+                )
+            per_example *= tf.cast(tf.reshape(sample_weight, [-1]), tf.float32)
+        count = replica_sum(tf.cast(tf.shape(per_example)[0], tf.float32))
+        # Keras sums gradients over replicas.
+        return self.finite(tf.reduce_sum(per_example) / count, "loss")
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Updates and returns the metrics, means over examples since the last reset."""
+        negative = y_pred.distortion + y_pred.rate
+        values = {
+            "elbo": -negative,
+            "rate": y_pred.rate,
+            "distortion": y_pred.distortion,
+            "log_scale": self.likelihood.log_scale(y_pred.likelihood),
+        }
+        if self.likelihood.measure is not None:
+            values["bits_per_dim"] = objectives.bits_per_dim(
+                negative, int(np.prod(self.image_shape)), self.likelihood.measure
+            )
+        for name, value in values.items():
+            if value is not None:
+                self._trackers[name].update_state(value, sample_weight=sample_weight)
+        return self.get_metrics_result()
+
+    def get_metrics_result(self):
+        """The metrics by name, with `beta_equivalent` derived from the mean `log_scale`."""
+        results = {"loss": self._loss_tracker.result()} if self.compiled else {}
+        results |= {name: tracker.result() for name, tracker in self._trackers.items()}
+        scale = tf.exp(results["log_scale"])
+        results["beta_equivalent"] = objectives.beta_equivalent(scale, self.beta)
+        if self.likelihood.measure is None:
+            del results["bits_per_dim"]
+        return results
+
+    def predict_step(self, data):
+        """Plain arrays for `predict`: reconstruction, z, and the terms in nats."""
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        output = self(x, training=False)
+        return {
+            "reconstruction": output.likelihood.mean(),
+            "z": output.posterior.mean(),
+            "rate": output.rate,
+            "distortion": output.distortion,
+            "elbo": objectives.elbo(output.distortion, output.rate),
+        }
+
+    # -- calibration
+
+    def calibrate(self, dataset, step: int | None = None) -> dict[str, object]:
+        """Sets the stored scale of an analytic likelihood from the training set, exactly.
+
+        One pass with `z ~ q(z|x)`: the variance is the mean squared error over all examples, in
+        float64. For other likelihoods there is nothing to do.
+
+        Args:
+          dataset: `tf.data.Dataset` of batches `[B, H, W, C]` (or tuples that start with them), or
+            an array `[N, H, W, C]`.
+          step: Training step to note as provenance; that of the optimizer by default.
+
+        Returns:
+          `likelihood.provenance()`.
+
+        Raises:
+          ValueError: If the dataset is empty, or an image not in range.
+
+        Source: Rybkin et al. 2021, Sec. 4 (the variance over the training data).
+        """
+        if self.likelihood.needs_calibration:
+            if not isinstance(dataset, tf.data.Dataset):
+                dataset = tf.data.Dataset.from_tensor_slices(dataset).batch(128)
+            statistics = []
+            for batch in dataset:
+                x = batch[0] if isinstance(batch, tuple) else batch
+                statistics.append(self._calibration_statistic(x).numpy())
+            if step is None:
+                step = 0 if self.optimizer is None else int(self.optimizer.iterations)
+            errors = np.concatenate(statistics) if statistics else np.zeros(0)
+            self.likelihood.calibrate(errors, int(np.prod(self.image_shape)), step)
+        return self.likelihood.provenance()
+
+    @abstractmethod
+    def _calibration_statistic(self, x) -> tf.Tensor:
+        """`likelihood.calibration_statistic` of a batch with `z ~ q(z given x)`, `[B]`."""

@@ -1,0 +1,29 @@
+"""Restores a trained model from a run's folder or a `.keras` file."""
+
+import os
+
+import keras
+
+MODEL_FILE = "model.keras"
+
+
+def load(path: str) -> keras.Model:
+    """Loads a model.
+
+    Args:
+      path: A run's `workdir` (which holds `model.keras`), or a `.keras` file.
+
+    Returns:
+      The model, with its stored scale.
+
+    Raises:
+      FileNotFoundError: If there is no such file; the message says what was looked for.
+    """
+    path = os.fspath(path)
+    file = os.path.join(path, MODEL_FILE) if os.path.isdir(path) else path
+    if not os.path.isfile(file):
+        raise FileNotFoundError(
+            f"no model at {file!r}: give a workdir of a finished run (it holds {MODEL_FILE}) "
+            "or a .keras file"
+        )
+    return keras.models.load_model(file)
