@@ -1,0 +1,14 @@
+"""Frey Face, 1,965 frames of one face, 28x20x1.
+
+Command: sigma-vae-train --config=configs/frey_face_vae.py --data_dir=DIR --workdir=runs/frey_face
+"""
+
+from tf_sigma_vae.config import base
+
+
+def get_config():
+    config = base()
+    config.dataset = "frey_face"
+    config.num_epochs = 100
+    config.learning_rate_schedule = "cosine"
+    return config

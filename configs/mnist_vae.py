@@ -1,0 +1,12 @@
+"""MNIST, 28x28x1: the paper's Table 3, with the networks of the authors' code.
+
+Command: sigma-vae-train --config=configs/mnist_vae.py --data_dir=DIR --workdir=runs/mnist
+"""
+
+from tf_sigma_vae.config import base
+
+
+def get_config():
+    config = base()
+    config.dataset = "mnist"
+    return config

@@ -1,0 +1,101 @@
+"""From a configuration to its parts: the only file that names them all."""
+
+import keras
+
+from tf_sigma_vae import data, plugins
+from tf_sigma_vae.config import Config
+
+
+def dataset(config: Config) -> data.ImageDataset:
+    """The dataset plug-in with its options.
+
+    Raises:
+      ValueError: On an unknown dataset or option, or a bad value.
+    """
+    cls = plugins.find("data", config.dataset)
+    plugins.check_options(cls, config.dataset_options, f"dataset {config.dataset!r}")
+    return cls(**config.dataset_options)
+
+
+def likelihood(config: Config) -> keras.layers.Layer:
+    """The likelihood plug-in with its options.
+
+    Raises:
+      ValueError: On an unknown likelihood or option, or a bad value.
+    """
+    cls = plugins.find("likelihoods", config.likelihood)
+    plugins.check_options(cls, config.likelihood_options, f"likelihood {config.likelihood!r}")
+    return cls(name="likelihood", **config.likelihood_options)
+
+
+def check(config: Config) -> None:
+    """Checks all that a configuration alone can tell, before data are read.
+
+    Raises:
+      ValueError: On an unknown plug-in or option, or a bad value.
+    """
+    dataset(config)
+    likelihood(config)
+    plugins.find("models", config.model)
+    module = plugins.find_module("networks", config.network)
+    for cls in (module.Encoder, module.Decoder):
+        plugins.check_options(cls, config.network_options, f"network {config.network!r}")
+
+
+def load_splits(config: Config, data_dir: str | None = None, download: bool = False) -> data.Splits:
+    """Reads the dataset and carves the validation set from its training part.
+
+    Args:
+      config: The configuration.
+      data_dir: Where TFDS keeps its datasets; its own default if None.
+      download: Whether a missing dataset may be downloaded.
+
+    Returns:
+      `Splits(train, validation, test)` of uint8 `[N, H, W, C]`.
+
+    Raises:
+      FileNotFoundError: If the data are missing; the message says how to get them.
+      ValueError: If they are not images, or too few.
+    """
+    arrays = dataset(config).load(data_dir=data_dir, download=download)
+    return data.split(arrays, validation_fraction=config.validation_fraction, seed=config.seed)
+
+
+def model(config: Config, image_shape: tuple[int, int, int]) -> keras.Model:
+    """The model, uncompiled, with initial weights drawn by the seed.
+
+    Raises:
+      ValueError: If the parts do not fit the images or one another.
+    """
+    keras.utils.set_random_seed(config.seed)
+    head = likelihood(config)
+    if head.value_range is not None and not _covers(head.value_range, (0.0, 1.0)):
+        raise ValueError(
+            f"likelihood {config.likelihood!r} takes values in {head.value_range}, "
+            f"but dataset {config.dataset!r} gives [0, 1]"
+        )
+    cls = plugins.find("models", config.model)
+    return cls(
+        image_shape=image_shape,
+        latent_size=config.latent_size,
+        likelihood=head,
+        network=config.network,
+        network_options=config.network_options,
+        beta=config.beta,
+        rate_warmup_steps=config.rate_warmup_steps,
+        free_bits=config.free_bits,
+        seed=config.seed,
+        dtype=config.precision,
+        name=config.model,
+    )
+
+
+def _covers(outer: tuple[float, float], inner: tuple[float, float]) -> bool:
+    return outer[0] <= inner[0] and inner[1] <= outer[1]
+
+
+def num_train_steps(config: Config, num_examples: int) -> int:
+    """Steps of the whole training."""
+    if config.num_train_steps is not None:
+        return config.num_train_steps
+    return config.num_epochs * data.steps_per_epoch(num_examples, config.global_batch_size)

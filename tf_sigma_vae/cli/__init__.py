@@ -1,0 +1,1 @@
+"""Commands: flags, then a configuration, then one call."""

@@ -1,0 +1,89 @@
+"""The flags that choose a configuration, and the configuration they amount to."""
+
+import importlib.resources
+import os
+import pathlib
+
+from absl import flags
+from ml_collections import config_flags
+
+from tf_sigma_vae import config as config_lib
+from tf_sigma_vae import plugins
+
+DEFAULT_CONFIG = "digits_vae"
+
+
+def config_folders() -> list[pathlib.Path]:
+    """Where the shipped config files lie: beside the package in a clone, inside it when installed."""
+    package = pathlib.Path(str(importlib.resources.files("tf_sigma_vae")))
+    return [package.parent / "configs", package / "configs"]
+
+
+def config_names() -> list[str]:
+    """Names of the shipped config files."""
+    found = {path.stem for folder in config_folders() for path in folder.glob("[!_]*.py")}
+    return sorted(found)
+
+
+def config_path(name: str) -> str:
+    """The file of a config given by path (`configs/mnist_vae.py`) or by name (`mnist_vae`).
+
+    Raises:
+      FileNotFoundError: If there is none; the message lists the shipped ones.
+    """
+    if os.path.isfile(name):
+        return name
+    stem = pathlib.Path(name).stem
+    for folder in config_folders():
+        if (folder / f"{stem}.py").is_file() and pathlib.Path(name).parent.name in ("", "configs"):
+            return str(folder / f"{stem}.py")
+    raise FileNotFoundError(
+        f"no config file {name!r}; give a path, or one of: {', '.join(config_names())}"
+    )
+
+
+def define_flags(argv: list[str]) -> list[str]:
+    """Defines `--config --dataset --variant --seed`, and resolves `--config` in `argv`.
+
+    Args:
+      argv: The command line.
+
+    Returns:
+      The command line with the config given as a path.
+    """
+    folder_hint = ", ".join(config_names())
+    config_flags.DEFINE_config_file(
+        "config",
+        config_path(DEFAULT_CONFIG),
+        f"Config file, by path or name ({folder_hint}). Any field can be set by "
+        "--config.<field>=value:\n" + config_lib.describe(),
+        lock_config=False,
+        accept_new_attributes=True,
+    )
+    flags.DEFINE_string("dataset", None, f"Dataset: {', '.join(plugins.names('data'))}.")
+    flags.DEFINE_string("variant", None, f"Decoder: {', '.join(plugins.names('likelihoods'))}.")
+    flags.DEFINE_integer("seed", None, "Seed of everything random in the run.")
+    resolved = []
+    for position, argument in enumerate(argv):
+        name, equals, value = argument.partition("=")
+        if name in ("--config", "-config") and equals:
+            argument = f"{name}={config_path(value)}"
+        elif position and argv[position - 1] in ("--config", "-config"):
+            argument = config_path(argument)
+        resolved.append(argument)
+    return resolved
+
+
+def resolved_config() -> config_lib.Config:
+    """The configuration of the flags.
+
+    Raises:
+      ValueError: On an unknown key or a bad value.
+      TypeError: On a value of the wrong type.
+    """
+    values = flags.FLAGS.config.to_dict()
+    chosen = {"dataset": "dataset", "variant": "likelihood", "seed": "seed"}
+    for flag, field in chosen.items():
+        if getattr(flags.FLAGS, flag) is not None:
+            values[field] = getattr(flags.FLAGS, flag)
+    return config_lib.Config.from_dict(values)

@@ -1,0 +1,94 @@
+"""Trains a sigma-VAE, or resumes a run that was killed.
+
+  sigma-vae-train --config=configs/digits_vae.py --variant=gaussian_optimal --workdir=runs/digits
+
+The config file says what to train; --dataset and --variant choose within it, and any field can be
+set by --config.<field>=value. --dry_run shows what would be done. The same command resumes a run
+that was killed, bit for bit. SIGTERM and Ctrl-C write a checkpoint and exit with code 42.
+"""
+
+import json
+import sys
+
+import tensorflow as tf
+from absl import app, flags, logging
+
+from tf_sigma_vae import build, data
+from tf_sigma_vae.cli import _config_flag
+from tf_sigma_vae.config import Config
+from tf_sigma_vae.training import CheckpointError, NonFiniteError, Preempted, loop, strategy
+from tf_sigma_vae.workdir import WorkdirError
+
+PROGRAM = "sigma-vae-train"
+EXPECTED_ERRORS = (ValueError, TypeError, OSError, WorkdirError, CheckpointError, NonFiniteError)
+
+
+def define_flags() -> None:
+    """Defines this command's flags, but for those of the configuration."""
+    flags.DEFINE_string("workdir", None, "Folder of the run; one with a run in it is resumed.")
+    flags.DEFINE_string("data_dir", None, "Folder of TensorFlow Datasets; its default if not given.")
+    flags.DEFINE_boolean("download", False, "Download the dataset if it is not there.")
+    flags.DEFINE_string("strategy", "auto", f"One of {', '.join(strategy.STRATEGIES)}.")
+    flags.DEFINE_boolean("dry_run", False, "Show the config, model and first batch, then stop.")
+
+
+def dry_run(config: Config, data_dir: str | None, download: bool) -> None:
+    """Prints the resolved configuration, the model and the shapes of the first batch."""
+    build.check(config)
+    strategy.check(strategy.build(flags.FLAGS.strategy), config)
+    print(json.dumps(config.to_dict(), indent=2))
+    splits = build.load_splits(config, data_dir, download)
+    num_steps = build.num_train_steps(config, len(splits.train))
+    model = loop.compiled_model(config, splits.train.shape[1:], num_steps)
+    model.summary()
+    for name, images in splits._asdict().items():
+        if images is not None:
+            print(f"{name}: {len(images)} images {images.shape[1:]} {images.dtype}")
+    print(f"parameters: {model.count_params():,}; training steps: {num_steps:,}")
+    batches = data.training_batches(
+        splits.train, global_batch_size=config.global_batch_size, seed=config.seed
+    )
+    x = next(iter(batches))
+    low, high = float(tf.reduce_min(x)), float(tf.reduce_max(x))
+    print(f"first batch: {x.dtype.name} {tuple(x.shape)} in [{low:.3f}, {high:.3f}]")
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command from the parsed flags."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+    logging.set_verbosity(logging.WARNING)
+    values = flags.FLAGS
+    try:
+        config = _config_flag.resolved_config()
+        if values.dry_run:
+            dry_run(config, values.data_dir, values.download)
+            return
+        if not values.workdir:
+            raise ValueError("--workdir is needed: the folder of the run, such as runs/digits")
+        loop.train(
+            config,
+            values.workdir,
+            data_dir=values.data_dir,
+            download=values.download,
+            strategy_name=values.strategy,
+        )
+    except Preempted as stop:
+        print(stop.message, flush=True)
+        raise
+    except EXPECTED_ERRORS as error:
+        sys.exit(f"{PROGRAM}: error: {error}")
+
+
+def run() -> None:
+    """The entry point."""
+    define_flags()
+    try:
+        argv = _config_flag.define_flags(sys.argv)
+    except FileNotFoundError as error:
+        sys.exit(f"{PROGRAM}: error: {error}")
+    app.run(main, argv=argv)
+
+
+if __name__ == "__main__":
+    run()

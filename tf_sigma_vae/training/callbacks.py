@@ -1,0 +1,149 @@
+"""Keras callbacks of the training loop: checkpoints, the best epoch, averages, pictures."""
+
+import keras
+import tensorflow as tf
+
+from tf_sigma_vae import image_grid
+from tf_sigma_vae.training.checkpoints import Checkpoints
+from tf_sigma_vae.training.preemption import Preempted, StopRequest
+
+PICTURES = 8
+
+
+class WriteCheckpoints(keras.callbacks.Callback):
+    """Saves the state every so many steps, at the end of an epoch, and when asked to stop.
+
+    Comes last in the list of callbacks, so that the state holds what the others did. At the last
+    step of an epoch it waits for the validation: a resumed run starts the next epoch.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, every_steps: int, stop_request: StopRequest):
+        """Builds the callback.
+
+        Args:
+          checkpoints: Where to save.
+          every_steps: Steps between checkpoints.
+          stop_request: Notes the signals.
+        """
+        super().__init__()
+        self.checkpoints, self.every_steps = checkpoints, every_steps
+        self.stop_request = stop_request
+        self.first_step, self.last_step, self.steps_per_epoch = 0, 0, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Puts back the running metrics of an interrupted epoch."""
+        self.checkpoints.restore_running_metrics()
+        self._start = max(self.first_step, epoch * self.steps_per_epoch)
+        self._saved = self._step = self._start
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Saves if due."""
+        self._step = self._start + batch + 1
+        ends_epoch = self._step % self.steps_per_epoch == 0 or self._step >= self.last_step
+        if ends_epoch:
+            return
+        if self._step // self.every_steps > self._saved // self.every_steps:
+            self._save()
+        self._leave_if_asked()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Saves after the validation."""
+        self._save()
+        self._leave_if_asked()
+
+    def _save(self) -> None:
+        self.checkpoints.save(self._step)
+        self._saved = self._step
+
+    def _leave_if_asked(self) -> None:
+        if self.stop_request.signal_name is None:
+            return
+        if self._saved != self._step:
+            self._save()
+        raise Preempted(
+            f"stopped by {self.stop_request.signal_name} at step {self._step}; the checkpoint is "
+            "written, and the same command resumes from there"
+        )
+
+
+class BestEpoch(keras.callbacks.Callback):
+    """Keeps the weights of the epoch with the best val_elbo, and stops when none gets better."""
+
+    def __init__(self, checkpoints: Checkpoints, patience: int, keep_best: bool):
+        """Builds the callback.
+
+        Args:
+          checkpoints: Holds the best value and the epochs since.
+          patience: Epochs without a better one before stopping; 0 for never.
+          keep_best: Whether to write the best weights.
+        """
+        super().__init__()
+        self.checkpoints, self.patience, self.keep_best = checkpoints, patience, keep_best
+        self.steps_per_epoch = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the patience is used up."""
+        return 0 < self.patience <= int(self.checkpoints.epochs_since_best)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Compares, saves the best, and stops when the patience is used up."""
+        elbo = float(logs["val_elbo"])
+        if elbo > float(self.checkpoints.best_elbo):
+            self.checkpoints.best_elbo.assign(elbo)
+            self.checkpoints.epochs_since_best.assign(0)
+            if self.keep_best:
+                self.checkpoints.save_best((epoch + 1) * self.steps_per_epoch)
+        else:
+            self.checkpoints.epochs_since_best.assign_add(1)
+        if self.exhausted:
+            print(f"\nno better val_elbo for {self.patience} epochs: stopping early")
+            self.model.stop_training = True
+
+
+class AverageInValidation(keras.callbacks.Callback):
+    """Validates with the moving average of the weights, as the final model will have them."""
+
+    def __init__(self, swap):
+        """Builds the callback.
+
+        Args:
+          swap: Function that exchanges the weights with their averages.
+        """
+        super().__init__()
+        self.swap = swap
+
+    def on_test_begin(self, logs=None):
+        """Puts the averages in place."""
+        self.swap()
+
+    def on_test_end(self, logs=None):
+        """Puts the weights back."""
+        self.swap()
+
+
+class Pictures(keras.callbacks.Callback):
+    """Reconstructions and prior samples in TensorBoard after every epoch."""
+
+    def __init__(self, summary_folder: str, images, seed: int):
+        """Builds the callback.
+
+        Args:
+          summary_folder: Folder of the event files.
+          images: uint8 `[N, H, W, C]`, the first of which are reconstructed.
+          seed: Of the prior samples, so that epochs can be compared.
+        """
+        super().__init__()
+        self.writer = tf.summary.create_file_writer(summary_folder)
+        self.images, self.seed = images[:PICTURES], seed
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the grids."""
+        grids = {
+            "reconstructions": image_grid.reconstruction_grid(self.model, self.images),
+            "prior_mean": image_grid.prior_grid(self.model, PICTURES**2, self.seed),
+        }
+        with self.writer.as_default(step=epoch + 1):
+            for name, grid in grids.items():
+                tf.summary.image(name, grid[None])
+        self.writer.flush()

@@ -1,0 +1,152 @@
+"""Checkpoints of the whole training state, so that a killed run resumes bit for bit.
+
+The state is every variable that the next step reads: weights, the stored scale, optimizer slots,
+moving averages, the running metrics and the callbacks' counters. The data order and the noise need
+none: they are pure functions of (seed, step).
+"""
+
+import os
+import shutil
+
+import numpy as np
+import tensorflow as tf
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that could not be written or read; the message says which, and what is left."""
+
+
+class NonFiniteError(RuntimeError):
+    """Training met a value that is not finite; the message names the step and the tensor."""
+
+
+class Checkpoints:
+    """Reads and writes the training state under `workdir/checkpoints`.
+
+    Attributes:
+      step: Batches consumed so far, a variable of the state.
+      best_elbo: Best val_elbo so far, a variable of the state.
+      epochs_since_best: Epochs without a better one, a variable of the state.
+      window_start: Totals of the metrics where the current line of metrics.jsonl began.
+    """
+
+    def __init__(self, folder: str, model, keep: int):
+        """Collects the variables of the state.
+
+        Args:
+          folder: Where checkpoints are written.
+          model: Compiled model whose optimizer is built.
+          keep: Number of checkpoints to keep.
+        """
+        self.folder, self.keep = folder, keep
+        metric_variables = [v.value for metric in model.metrics for v in metric.variables]
+        self.step = tf.Variable(0, dtype=tf.int64, name="step")
+        self.best_elbo = tf.Variable(-np.inf, dtype=tf.float64, name="best_elbo")
+        self.epochs_since_best = tf.Variable(0, dtype=tf.int64, name="epochs_since_best")
+        self.window_start = tf.Variable(tf.zeros([len(metric_variables)], tf.float64))
+        self.metric_variables = metric_variables
+        weights = [v.value for v in model.variables]
+        optimizer = [v.value for v in model.optimizer.variables]
+        counters = [self.step, self.best_elbo, self.epochs_since_best, self.window_start]
+        self._weights, self._optimizer = weights, optimizer
+        state = tf.train.Checkpoint(
+            weights=weights, optimizer=optimizer, metrics=metric_variables, counters=counters
+        )
+        self._state = tf.train.CheckpointManager(state, folder, keep, checkpoint_name="step")
+        best = tf.train.Checkpoint(weights=weights, optimizer=optimizer)
+        best_folder = os.path.join(folder, "best")
+        self._best = tf.train.CheckpointManager(best, best_folder, 1, checkpoint_name="step")
+        self.running_metrics: list[np.ndarray] | None = None
+
+    def require_space(self) -> None:
+        """Checks that the disk holds the checkpoints to come.
+
+        Raises:
+          CheckpointError: If it does not.
+        """
+        variables = self._weights + self._optimizer
+        size = sum(int(np.prod(v.shape)) * v.dtype.size for v in variables)
+        # Those kept, the one being written, the best and its successor.
+        needed = size * (self.keep + 3)
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise CheckpointError(
+                f"{self.folder!r} has {free / 2**20:.0f} MiB free, but the checkpoints of this "
+                f"model need {needed / 2**20:.0f} MiB"
+            )
+
+    def restore(self) -> int:
+        """Restores the latest state, if there is one.
+
+        Returns:
+          The step to go on from; 0 for a new run.
+
+        Raises:
+          CheckpointError: If the latest checkpoint cannot be read.
+        """
+        latest = self._state.latest_checkpoint
+        if latest is None:
+            return 0
+        try:
+            self._state.checkpoint.restore(latest).assert_consumed()
+        except (tf.errors.OpError, AssertionError, ValueError) as error:
+            others = [path for path in self._state.checkpoints if path != latest]
+            raise CheckpointError(
+                f"cannot read the checkpoint {latest!r}: {error}. "
+                + (f"Earlier ones: {others}. " if others else "There is no earlier one. ")
+                + f"To go back to an earlier one, remove the file {latest + '.index'!r} and its "
+                f"line in {os.path.join(self.folder, 'checkpoint')!r}."
+            ) from error
+        self.running_metrics = [v.numpy() for v in self.metric_variables]
+        return int(self.step)
+
+    def restore_running_metrics(self) -> None:
+        """Puts back the running metrics of an interrupted epoch; Keras resets them as it starts."""
+        if self.running_metrics is not None:
+            for variable, value in zip(self.metric_variables, self.running_metrics, strict=True):
+                variable.assign(value)
+            self.running_metrics = None
+
+    def save(self, step: int) -> None:
+        """Writes the state; the previous checkpoint stays intact until this one is complete.
+
+        Raises:
+          NonFiniteError: If a weight is not finite; nothing is written then.
+          CheckpointError: If the disk is full or not writable.
+        """
+        self.step.assign(step)
+        self._save(self._state, step)
+
+    def save_best(self, step: int) -> None:
+        """Writes weights and optimizer of the best epoch so far; see `save`."""
+        self._save(self._best, step)
+
+    def _save(self, manager: tf.train.CheckpointManager, step: int) -> None:
+        self._require_finite(step)
+        try:
+            manager.save(checkpoint_number=step)
+        except (tf.errors.OpError, OSError) as error:
+            raise CheckpointError(
+                f"cannot write the checkpoint of step {step} in {self.folder!r}: {error}. "
+                f"The last complete one is {manager.latest_checkpoint!r}"
+            ) from error
+
+    def _require_finite(self, step: int) -> None:
+        for variable in self._weights:
+            if variable.dtype.is_floating and not bool(
+                tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(variable)))
+            ):
+                raise NonFiniteError(
+                    f"the weight {variable.name!r} is not finite at step {step}. "
+                    f"The last good checkpoint is {self.latest!r}"
+                )
+
+    @property
+    def latest(self) -> str | None:
+        """Path prefix of the latest complete checkpoint."""
+        return self._state.latest_checkpoint
+
+    def load_best(self) -> None:
+        """Restores weights and optimizer of the best epoch, if one was written."""
+        if self._best.latest_checkpoint is not None:
+            self._best.checkpoint.restore(self._best.latest_checkpoint).assert_consumed()

@@ -1,0 +1,228 @@
+"""The training loop: Keras `fit`, wrapped so that a killed run resumes bit for bit.
+
+Config to checkpoint: `build` -> `models` -> `likelihoods` -> this file -> `training.checkpoints`.
+"""
+
+import os
+import sys
+
+import keras
+import tensorflow as tf
+
+from tf_sigma_vae import build, data
+from tf_sigma_vae.config import Config
+from tf_sigma_vae.training import callbacks as callbacks_lib
+from tf_sigma_vae.training import metrics_log, optimizer, strategy
+from tf_sigma_vae.training.checkpoints import Checkpoints, NonFiniteError
+from tf_sigma_vae.training.preemption import StopRequest
+from tf_sigma_vae.workdir import Workdir
+
+
+def compiled_model(config: Config, image_shape, num_steps: int) -> keras.Model:
+    """The model of a configuration, compiled; call it in the scope of the strategy.
+
+    Args:
+      config: The configuration.
+      image_shape: `(H, W, C)`.
+      num_steps: Steps of the whole training.
+
+    Returns:
+      A model ready for `fit`, its optimizer's variables created.
+
+    Raises:
+      ValueError: If the parts do not fit one another.
+    """
+    model = build.model(config, image_shape)
+    model.compile(
+        optimizer.build(config, num_steps),
+        jit_compile=config.jit_compile,
+        steps_per_execution=config.steps_per_execution,
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def train(
+    config: Config,
+    workdir: str,
+    *,
+    data_dir: str | None = None,
+    download: bool = False,
+    strategy_name: str = "auto",
+    verbose: int | None = None,
+) -> keras.Model:
+    """Trains, or resumes a killed run, and writes `model.keras`.
+
+    Args:
+      config: The configuration.
+      workdir: Folder of the run.
+      data_dir: Where TFDS keeps its datasets.
+      download: Whether a missing dataset may be downloaded.
+      strategy_name: Name of the distribution strategy.
+      verbose: Keras's: 0 silent, 1 progress bar, 2 a line an epoch; by default 1 on a terminal.
+
+    Returns:
+      The trained, calibrated model.
+
+    Raises:
+      ValueError: On an impossible configuration.
+      FileNotFoundError: If the data are missing.
+      WorkdirError: If the workdir cannot be used.
+      CheckpointError: If a checkpoint cannot be written or read.
+      NonFiniteError: If training meets a value that is not finite.
+      Preempted: After SIGTERM or Ctrl-C, the checkpoint written.
+    """
+    build.check(config)
+    distribution = strategy.build(strategy_name)
+    strategy.check(distribution, config)
+    splits = build.load_splits(config, data_dir, download)
+    files = Workdir(workdir)
+    files.prepare(config, data_dir)
+    if config.deterministic_ops:
+        tf.config.experimental.enable_op_determinism()
+
+    num_steps = build.num_train_steps(config, len(splits.train))
+    with distribution.scope():
+        model = compiled_model(config, splits.train.shape[1:], num_steps)
+        checkpoints = Checkpoints(files.checkpoints, model, config.keep_checkpoints)
+        step = checkpoints.restore()
+    checkpoints.require_space()
+    metrics_log.rewind(files.metrics_file, step)
+    if verbose is None:
+        verbose = 1 if sys.stdout.isatty() else 2
+    if step:
+        print(f"resuming from step {step} of {num_steps}")
+    fit(config, model, splits, checkpoints, files, num_steps, verbose)
+    finish(config, model, splits, checkpoints, files)
+    return model
+
+
+def fit(config, model, splits, checkpoints, files, num_steps: int, verbose: int) -> None:
+    """Runs the steps that are left, in one `fit` an uninterrupted stretch of equal epochs.
+
+    Args:
+      config: The configuration.
+      model: Compiled model, restored.
+      splits: The data.
+      checkpoints: The state, restored.
+      files: The workdir.
+      num_steps: Steps of the whole training.
+      verbose: Keras's.
+
+    Raises:
+      NonFiniteError: If a loss is not finite.
+      Preempted: When asked to stop.
+    """
+    steps = data.steps_per_epoch(len(splits.train), config.global_batch_size)
+    validation = None
+    if splits.validation is not None:
+        validation = data.evaluation_batches(
+            splits.validation, global_batch_size=config.global_batch_size
+        )
+    with StopRequest() as stop_request:
+        callbacks = _callbacks(config, model, splits, checkpoints, files, stop_request)
+        best = next((c for c in callbacks if isinstance(c, callbacks_lib.BestEpoch)), None)
+        step = int(checkpoints.step)
+        while step < num_steps and not (best and best.exhausted):
+            epoch, done = divmod(step, steps)
+            whole = (num_steps - step) // steps if done == 0 else 0
+            length = steps if whole else min(steps - done, num_steps - step)
+            last_epoch = epoch + max(whole, 1)
+            for callback in callbacks:
+                callback.first_step, callback.steps_per_epoch = step, steps
+                callback.last_step = num_steps
+            batches = data.training_batches(
+                splits.train,
+                global_batch_size=config.global_batch_size,
+                seed=config.seed,
+                start_step=step,
+                dequantize=config.dequantize,
+                flip=config.flip,
+            )
+            try:
+                model.fit(
+                    batches,
+                    initial_epoch=epoch,
+                    epochs=last_epoch,
+                    steps_per_epoch=length,
+                    shuffle=False,
+                    validation_data=validation,
+                    callbacks=callbacks,
+                    verbose=verbose,
+                )
+            except tf.errors.InvalidArgumentError as error:
+                raise _explained(error, model, checkpoints) from error
+            step = int(checkpoints.step)
+
+
+def _callbacks(config, model, splits, checkpoints, files, stop_request) -> list:
+    """The callbacks of `fit`, in the order in which they act."""
+    summaries = files.tensorboard if config.tensorboard else None
+    if summaries is not None and not metrics_log.has_tensorboard():
+        print("TensorBoard is not installed: no event files (pip install tf-sigma-vae[tensorboard])")
+        summaries = None
+    callbacks = []
+    if config.ema_momentum > 0:
+        callbacks.append(callbacks_lib.AverageInValidation(_innermost(model).swap_average))
+    callbacks.append(
+        metrics_log.MetricsLog(files.metrics_file, checkpoints, config.log_every_steps, summaries)
+    )
+    if summaries is not None:
+        shown = splits.test if splits.validation is None else splits.validation
+        callbacks.append(callbacks_lib.Pictures(summaries, shown, config.seed))
+    if splits.validation is not None:
+        callbacks.append(
+            callbacks_lib.BestEpoch(
+                checkpoints, config.early_stopping_patience, config.select == "best"
+            )
+        )
+    callbacks.append(
+        callbacks_lib.WriteCheckpoints(checkpoints, config.checkpoint_every_steps, stop_request)
+    )
+    return callbacks
+
+
+def _innermost(model) -> keras.optimizers.Optimizer:
+    """The optimizer inside the loss scaling of mixed_float16, if there is any."""
+    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
+
+
+def _explained(error: tf.errors.InvalidArgumentError, model, checkpoints) -> Exception:
+    """The failed check of a step, said with the step and the term that broke."""
+    message = str(error)
+    step = int(model.optimizer.iterations) + 1
+    if "non-finite" in message:
+        start = message.index("non-finite")
+        what = message[start:].split(" : ")[0].split("\n")[0]
+        return NonFiniteError(
+            f"training stopped at step {step}: {what}. The last good checkpoint is "
+            f"{checkpoints.latest!r}. Try a lower learning_rate, clip_norm, or a longer warm-up"
+        )
+    if "images must" in message:
+        start = message.index("images must")
+        return ValueError(message[start:].split("\n")[0])
+    return error
+
+
+def finish(config: Config, model, splits, checkpoints, files) -> None:
+    """Takes the final weights, calibrates, and writes `model.keras` in one move.
+
+    Args:
+      config: The configuration.
+      model: The trained model.
+      splits: The data.
+      checkpoints: The training state.
+      files: The workdir.
+    """
+    if config.select == "best":
+        checkpoints.load_best()
+    if config.ema_momentum > 0:
+        _innermost(model).swap_average()
+    if config.calibrate and model.likelihood.needs_calibration:
+        print("calibrating the scale on the training set ...")
+        batches = data.evaluation_batches(splits.train, global_batch_size=config.global_batch_size)
+        print(f"scale: {model.calibrate(batches)}")
+    partial = os.path.join(files.path, ".partial-model.keras")
+    model.save(partial)
+    os.replace(partial, files.model_file)
+    print(f"wrote {files.model_file}")

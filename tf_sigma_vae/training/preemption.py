@@ -1,0 +1,50 @@
+"""SIGTERM and Ctrl-C: finish the step, write a checkpoint, leave with a documented code."""
+
+import signal
+
+EXIT_CODE = 42
+"""Exit code of a run that was asked to stop and can be resumed by the same command."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Preempted(SystemExit):
+    """Ends the process with `EXIT_CODE`, after the checkpoint is written."""
+
+    def __init__(self, message: str):
+        """Keeps the message for the command line to print."""
+        super().__init__(EXIT_CODE)
+        self.message = message
+
+
+class StopRequest:
+    """Context in which the first signal is noted, and a second one acts at once.
+
+    Attributes:
+      signal_name: Name of the signal received, or None.
+    """
+
+    def __init__(self):
+        """Installs nothing yet."""
+        self.signal_name: str | None = None
+        self._previous = {}
+
+    def __enter__(self) -> "StopRequest":
+        """Installs the handlers."""
+        for number in _SIGNALS:
+            self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *exception) -> None:
+        """Restores the previous handlers."""
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def _note(self, number, frame) -> None:
+        self.signal_name = signal.Signals(number).name
+        print(f"\n{self.signal_name}: writing a checkpoint after this step ...", flush=True)
+        self._restore()
