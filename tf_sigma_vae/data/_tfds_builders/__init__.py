@@ -1,0 +1,1 @@
+"""TensorFlow Datasets builders for sets that TensorFlow Datasets does not have."""

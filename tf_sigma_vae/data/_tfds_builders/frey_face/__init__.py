@@ -1,0 +1,1 @@
+"""Frey Face for TensorFlow Datasets; importing the builder's module registers it."""
