@@ -28,8 +28,25 @@ if _keras.config.image_data_format() != "channels_last":
         f"{_keras.config.image_data_format()!r}: keras.config.set_image_data_format('channels_last')"
     )
 
-from tf_sigma_vae import distributions, likelihoods, models, networks, objectives  # noqa: E402
+from tf_sigma_vae import (  # noqa: E402
+    data,
+    distributions,
+    likelihoods,
+    models,
+    networks,
+    objectives,
+    training,
+)
 from tf_sigma_vae.models import load  # noqa: E402
 
 __version__ = "0.1.0"
-__all__ = ["distributions", "likelihoods", "load", "models", "networks", "objectives"]
+__all__ = [
+    "data",
+    "distributions",
+    "likelihoods",
+    "load",
+    "models",
+    "networks",
+    "objectives",
+    "training",
+]

@@ -67,9 +67,9 @@ def near_square(images: np.ndarray) -> np.ndarray:
     return filled.reshape(rows, columns, *images.shape[1:])
 
 
-def upscale(picture: np.ndarray, factor: int) -> np.ndarray:
-    """The picture `[H, W, C]` with each pixel repeated `factor` times each way."""
-    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+def upscale(images: np.ndarray, factor: int) -> np.ndarray:
+    """The images `[..., H, W, C]` with each pixel repeated `factor` times each way."""
+    return images.repeat(factor, axis=-3).repeat(factor, axis=-2)
 
 
 def readable_factor(image_shape, wanted: int = 64) -> int:

@@ -173,6 +173,7 @@ class GaussianOptimal(_gaussian.GaussianLikelihood):
 
     def require_scale(self):
         """See `Likelihood.require_scale`."""
+        self.ensure_built(())  # Of scalars alone: any shape will do.
         if int(self.num_updates) == 0 and int(self.calibration_examples) == 0:
             raise NotCalibratedError(
                 f"{type(self).__name__} holds no scale yet: it is a statistic of the training "
@@ -192,6 +193,7 @@ class GaussianOptimal(_gaussian.GaussianLikelihood):
         errors = np.asarray(statistics, np.float64)
         if errors.size == 0 or not np.all(np.isfinite(errors)):
             raise ValueError("calibration needs at least one example, and finite squared errors")
+        self.ensure_built(())
         per_image = errors / num_dims
         self.variance.assign(np.float32(per_image.mean()))
         if self.average_over == "image":
@@ -205,6 +207,7 @@ class GaussianOptimal(_gaussian.GaussianLikelihood):
 
     def provenance(self):
         """Source of the stored variance, and its number of examples and step if calibrated."""
+        self.ensure_built(())
         if int(self.calibration_examples) > 0:
             return {
                 "source": "calibrate",

@@ -32,8 +32,9 @@ class WriteCheckpoints(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Puts back the running metrics of an interrupted epoch."""
-        self.checkpoints.restore_running_metrics()
         self._start = max(self.first_step, epoch * self.steps_per_epoch)
+        if self._start % self.steps_per_epoch:
+            self.checkpoints.restore_running_metrics()
         self._saved = self._step = self._start
 
     def on_train_batch_end(self, batch, logs=None):

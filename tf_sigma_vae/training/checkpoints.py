@@ -105,7 +105,6 @@ class Checkpoints:
         if self.running_metrics is not None:
             for variable, value in zip(self.metric_variables, self.running_metrics, strict=True):
                 variable.assign(value)
-            self.running_metrics = None
 
     def save(self, step: int) -> None:
         """Writes the state; the previous checkpoint stays intact until this one is complete.

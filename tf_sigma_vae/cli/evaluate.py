@@ -1,0 +1,128 @@
+"""Evaluates finished runs: a table on the screen, and evaluation.json in each workdir.
+
+  sigma-vae-evaluate --workdir=runs/a
+  sigma-vae-evaluate --workdir=runs/a --workdir=runs/b --num_samples=16
+
+Figures use the scale stored with the model; evaluating twice gives the same digits.
+"""
+
+import os
+import sys
+
+from absl import app, flags, logging
+from tqdm import tqdm
+
+import tf_sigma_vae
+from tf_sigma_vae.evaluation import runs
+from tf_sigma_vae.evaluation.evaluate import Evaluation, check_numbers, evaluate_model
+from tf_sigma_vae.evaluation.table import table, to_json
+from tf_sigma_vae.likelihoods import NotCalibratedError
+from tf_sigma_vae.workdir import WorkdirError, write_atomically
+
+PROGRAM = "sigma-vae-evaluate"
+
+
+def define_flags() -> None:
+    """Defines this command's flags; called once, where the command starts."""
+    flags.DEFINE_multi_string(
+        "workdir",
+        None,
+        "Folder of a finished run. Several (repeated, or with commas) are compared in one table.",
+        required=True,
+    )
+    flags.DEFINE_enum("split", "test", runs.SPLITS, "Images to evaluate on.")
+    flags.DEFINE_integer("num_samples", 64, "Samples K of the IWAE bound; 0 leaves it out.")
+    flags.DEFINE_integer("global_batch_size", 128, "Images a batch.")
+    flags.DEFINE_integer("num_examples", 0, "How many of the first images; 0 for all.")
+    flags.DEFINE_string("data_dir", None, "Where the data are; as in training if not given.")
+    flags.DEFINE_boolean("download", False, "Fetch missing data from the network.")
+
+
+def evaluate(
+    workdirs: list[str],
+    split: str = "test",
+    num_samples: int = 64,
+    global_batch_size: int = 128,
+    num_examples: int = 0,
+    data_dir: str | None = None,
+    download: bool = False,
+) -> str:
+    """Evaluates runs and writes `evaluation.json` in each.
+
+    Args:
+      workdirs: Folders of finished runs.
+      split: `"test"`, `"validation"` or `"train"`.
+      num_samples: K of the importance-weighted bound; 0 leaves it out.
+      global_batch_size: Images a batch.
+      num_examples: How many of the first images; 0 for all.
+      data_dir: Where the data are; None for what each run was trained with.
+      download: Whether missing data may be downloaded.
+
+    Returns:
+      The table.
+
+    Raises:
+      FileNotFoundError: If a run is missing or not finished, or its data are.
+      ValueError: On an impossible number, an unknown split, or a run given twice.
+      WorkdirError: If a configuration is corrupt.
+      PermissionError: If a workdir cannot be written to.
+      NotCalibratedError: If an analytic likelihood holds no scale.
+      FloatingPointError: If a figure is not finite.
+    """
+    runs.check_images_wanted(split, num_examples)
+    check_numbers(num_samples, global_batch_size)
+    opened = [runs.FinishedRun(path) for path in workdirs]
+    if len({os.path.realpath(path) for path in workdirs}) < len(workdirs):
+        raise ValueError(f"a workdir is given twice: {', '.join(workdirs)}")
+    for run in opened:
+        run.require_writable()
+    evaluations = {}
+    for name, run in zip(runs.column_names(workdirs), opened, strict=True):
+        images = run.images(split, num_examples, data_dir, download)
+        with tqdm(total=len(images), desc=name, unit="image", file=sys.stderr) as bar:
+            found = evaluate_model(run.model(), images, num_samples, global_batch_size, bar.update)
+        evaluations[name] = _with_run(found, run, split)
+        write_atomically(run.workdir.evaluation_file, to_json(evaluations[name]))
+    return table(evaluations)
+
+
+def _with_run(found: Evaluation, run: runs.FinishedRun, split: str) -> Evaluation:
+    """The evaluation with what its protocol must say of the run."""
+    config = run.config
+    protocol = {"dataset": config.dataset, "split": split, "variant": config.likelihood}
+    protocol |= {"trained_dequantized": config.dequantize, **found.protocol}
+    versions = {"tf-sigma-vae": tf_sigma_vae.__version__, **found.protocol["versions"]}
+    return found._replace(protocol={**protocol, "versions": versions})
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command from the parsed flags."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
+    logging.set_verbosity(logging.ERROR)
+    values = flags.FLAGS
+    workdirs = [path for given in values.workdir for path in given.split(",") if path]
+    try:
+        print(
+            evaluate(
+                workdirs,
+                split=values.split,
+                num_samples=values.num_samples,
+                global_batch_size=values.global_batch_size,
+                num_examples=values.num_examples,
+                data_dir=values.data_dir,
+                download=values.download,
+            )
+        )
+    except (ValueError, OSError, WorkdirError, NotCalibratedError, FloatingPointError) as error:
+        sys.exit(f"{PROGRAM}: error: {error}")
+
+
+def run() -> None:
+    """The entry point."""
+    define_flags()
+    app.run(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,191 @@
+"""All figures of a model on a split, in one pass over its images.
+
+Every image counts once, whatever the batch it is in. Nothing is drawn from a global generator:
+evaluating twice gives the same digits.
+"""
+
+import importlib.metadata
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tf_sigma_vae import data, objectives
+from tf_sigma_vae.evaluation import activity, bits, elbo, estimate, iwae, reconstruction
+
+DEQUANTIZATION_SEED = 0
+UNITS = {
+    "elbo": elbo.UNIT,
+    "rate": elbo.UNIT,
+    "distortion": elbo.UNIT,
+    "iwae": elbo.UNIT,
+    "bits_per_dim_mass": bits.UNIT,
+    "bits_per_dim_density": bits.UNIT,
+    "mse": reconstruction.MSE_UNIT,
+    "psnr": reconstruction.PSNR_UNIT,
+    "active_units": activity.UNIT,
+    "log_scale": "log data unit",
+    "beta_equivalent": "data^2",
+    "elbo_batch_scale": elbo.UNIT,
+    "distortion_batch_scale": elbo.UNIT,
+    "elbo_image_scale": elbo.UNIT,
+    "distortion_image_scale": elbo.UNIT,
+}
+"""Every metric and its unit, in the order of tables and files."""
+
+CONVENTIONS = {
+    "data_unit": "[0, 1]",
+    "images": "x = k / 255, k the 8-bit grey level; for bits_per_dim_density instead "
+    "x = (k + u) / 256 with u uniform in [0, 1), drawn by dequantization_seed",
+    "posterior_draws": "one z ~ q(z|x) for each image (num_samples for iwae), drawn by seed and "
+    "the image",
+    "log_scale": "log of the standard deviation, averaged over the image",
+    "beta_equivalent": "2 exp(2 mean log_scale) beta",
+    "active_units": f"variance over images of E[z|x] above {activity.THRESHOLD}",
+    "standard_error": "over images; active_units by bootstrap, beta_equivalent by delta method",
+}
+_PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
+
+
+class Evaluation(NamedTuple):
+    """What an evaluation found, and how."""
+
+    metrics: dict[str, estimate.Estimate]
+    """By the names of `UNITS`; a metric that the likelihood does not have is absent."""
+    protocol: dict[str, object]
+    """What the figures depend on; fit for JSON."""
+
+
+def evaluate_model(
+    model,
+    images: np.ndarray,
+    num_samples: int = 64,
+    global_batch_size: int = 128,
+    progress: Callable[[int], object] | None = None,
+) -> Evaluation:
+    """Evaluates a model with its stored scale.
+
+    Args:
+      model: A trained `LatentVariableModel`.
+      images: uint8 `[N, H, W, C]`, N at least 2.
+      num_samples: K of the importance-weighted bound; 0 leaves it out.
+      global_batch_size: Images a batch. It changes the `*_batch_scale` figures; the others depend
+        on it by rounding only.
+      progress: Called after each batch with the number of images in it.
+
+    Returns:
+      An `Evaluation`.
+
+    Raises:
+      ValueError: On images of a wrong type or shape, too few of them, or an impossible number.
+      NotCalibratedError: If an analytic likelihood holds no scale.
+      FloatingPointError: If a figure is not finite; the message names it.
+    """
+    _check(model, images, num_samples, global_batch_size)
+    per_example = _measure(model, images, num_samples, global_batch_size, progress)
+    protocol = {
+        "num_examples": len(images),
+        "num_samples": num_samples,
+        "global_batch_size": global_batch_size,
+        "seed": model.seed,
+        "dequantization_seed": DEQUANTIZATION_SEED,
+        "beta": model.beta,
+        "measure": model.likelihood.measure,
+        "scale": model.likelihood.provenance(),
+        "step": None if model.optimizer is None else int(model.optimizer.iterations),
+        "image_shape": list(model.image_shape),
+        "conventions": CONVENTIONS,
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    }
+    return Evaluation(_estimates(per_example, model.beta), protocol)
+
+
+def _check(model, images, num_samples: int, global_batch_size: int) -> None:
+    if images.dtype != np.uint8:
+        raise ValueError(f"images must be uint8, got {images.dtype}")
+    if images.shape[1:] != tuple(model.image_shape):
+        raise ValueError(
+            f"the model takes images of shape {tuple(model.image_shape)}, got {images.shape[1:]}"
+        )
+    if len(images) < 2:
+        raise ValueError(f"a standard error needs at least 2 images, got {len(images)}")
+    check_numbers(num_samples, global_batch_size)
+    model.likelihood.require_scale()
+
+
+def check_numbers(num_samples: int, global_batch_size: int) -> None:
+    """Checks the numbers that an evaluation is asked for.
+
+    Raises:
+      ValueError: If one is impossible.
+    """
+    if num_samples < 0:
+        raise ValueError(f"num_samples must not be negative (0 for no IWAE), got {num_samples}")
+    if global_batch_size < 1:
+        raise ValueError(f"global_batch_size must be at least 1, got {global_batch_size}")
+
+
+def _measure(model, images, num_samples, global_batch_size, progress) -> dict[str, np.ndarray]:
+    """The figures of every example, `[N]` (the posterior means `[N, latent_size]`)."""
+    measure, density_bits = _compiled(model)
+    options = {"global_batch_size": global_batch_size, "seed": DEQUANTIZATION_SEED}
+    exact = data.evaluation_batches(images, **options)
+    dequantized = data.evaluation_batches(images, dequantize=True, **options)
+    bound = None
+    if num_samples > 0:
+        chunk = iwae.chunk_size(model.image_shape, global_batch_size)
+        bound = iwae.ImportanceWeightedBound(model, num_samples, chunk)
+    batches = []
+    for x, x_dequantized in tf.data.Dataset.zip((exact, dequantized)):
+        values = {name: value.numpy() for name, value in measure(x).items()}
+        if model.likelihood.measure == "density":
+            values["bits_per_dim_density"] = density_bits(x_dequantized).numpy()
+        if bound is not None:
+            values["iwae"] = bound(x)
+        batches.append(values)
+        if progress is not None:
+            progress(len(x))
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def _compiled(model):
+    """Functions of a batch of images: most figures, and the bits/dim by density."""
+    spec = tf.TensorSpec([None, *model.image_shape], tf.float32)
+
+    @tf.function(input_signature=[spec])
+    def measure(x):
+        output = model(x, training=False)
+        values = elbo.terms(output) | elbo.plug_in_terms(model.likelihood, output, x)
+        values["mse"] = reconstruction.mean_squared_error(output, x)
+        values["posterior_mean"] = output.posterior.mean()
+        log_scale = model.likelihood.log_scale(output.likelihood)
+        if log_scale is not None:
+            values["log_scale"] = log_scale
+        if model.likelihood.measure is not None:
+            values["bits_per_dim_mass"] = bits.by_mass(model, output, x)
+        return values
+
+    @tf.function(input_signature=[spec])
+    def density_bits(x):
+        return bits.by_density(model, model(x, training=False))
+
+    return measure, density_bits
+
+
+def _estimates(per_example: dict[str, np.ndarray], beta: float) -> dict[str, estimate.Estimate]:
+    """The metrics in the order of `UNITS`."""
+    means = dict(per_example)
+    posterior_means = means.pop("posterior_mean")
+    means["psnr"] = reconstruction.psnr(means["mse"])
+    found = {name: estimate.mean(name, v, UNITS[name]) for name, v in means.items()}
+    found["active_units"] = activity.active_units(posterior_means)
+    if "log_scale" in found:
+        log_scale = found["log_scale"]
+        value = objectives.beta_equivalent(math.exp(log_scale.value), beta)
+        # d/dl of 2 exp(2 l) beta is twice the value.
+        error = 2.0 * value * log_scale.standard_error
+        unit = UNITS["beta_equivalent"]
+        found["beta_equivalent"] = estimate.Estimate(value, error, unit)
+    return {name: found[name] for name in UNITS if name in found}

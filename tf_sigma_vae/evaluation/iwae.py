@@ -1,0 +1,67 @@
+"""The importance-weighted bound on `log p(x)`, at any number of samples in bounded memory.
+
+    iwae = log mean_k p(x|z_k) p(z_k) / q(z_k|x),    z_k ~ q(z|x), k = 1 ... K.
+
+Source: Burda et al. 2016, Eq. 8.
+"""
+
+import numpy as np
+import tensorflow as tf
+from scipy.special import logsumexp
+
+MAX_DECODED_PIXELS = 2**20
+"""Pixels (without channels) decoded at once: some 130 MB of a layer of 32 float32 channels."""
+
+
+def chunk_size(image_shape, global_batch_size: int) -> int:
+    """Samples of each image that are decoded at once, at least 1."""
+    height, width = image_shape[:2]
+    return max(1, MAX_DECODED_PIXELS // (global_batch_size * height * width))
+
+
+class ImportanceWeightedBound:
+    """The bound for batches of images, compiled once.
+
+    The weights of all samples are collected, one number each; only their images are decoded in
+    chunks. Which draws a sample gets does not depend on the chunks.
+    """
+
+    def __init__(self, model, num_samples: int, chunk: int):
+        """Prepares the bound.
+
+        Args:
+          model: A `LatentVariableModel`.
+          num_samples: K.
+          chunk: Samples decoded at once.
+
+        Raises:
+          ValueError: If a number is not positive.
+        """
+        if num_samples < 1 or chunk < 1:
+            raise ValueError(
+                f"num_samples and chunk must be at least 1, got {num_samples} and {chunk}"
+            )
+        self._starts = range(0, num_samples, chunk)
+        self._num_samples = num_samples
+        sizes = {min(chunk, num_samples - start) for start in self._starts}
+        self._log_weights = {size: _compiled(model, size) for size in sizes}
+        self._chunk = chunk
+
+    def __call__(self, x) -> np.ndarray:
+        """The bound of each image of `x` `[B, H, W, C]`: float64 `[B]`, nats."""
+        chunks = []
+        for start in self._starts:
+            size = min(self._chunk, self._num_samples - start)
+            chunks.append(self._log_weights[size](x, tf.constant(start)).numpy())
+        log_weights = np.concatenate(chunks).astype(np.float64)
+        return logsumexp(log_weights, axis=0) - np.log(self._num_samples)
+
+
+def _compiled(model, size: int):
+    images = tf.TensorSpec([None, *model.image_shape], tf.float32)
+
+    @tf.function(input_signature=[images, tf.TensorSpec([], tf.int32)])
+    def log_weights(x, first_sample):
+        return model.log_importance_weights(x, size, first_sample)
+
+    return log_weights

@@ -1,0 +1,116 @@
+"""A finished run, opened to be evaluated: its folder, configuration, model and images."""
+
+import os
+
+import keras
+import numpy as np
+
+from tf_sigma_vae import build, models
+from tf_sigma_vae.config import Config
+from tf_sigma_vae.workdir import Workdir
+
+SPLITS = ("train", "validation", "test")
+
+
+class FinishedRun:
+    """A workdir that holds a trained model.
+
+    Attributes:
+      workdir: Its paths.
+      config: Its configuration.
+    """
+
+    workdir: Workdir
+    config: Config
+
+    def __init__(self, path: str):
+        """Checks that the run is there and finished; reads its configuration only.
+
+        Raises:
+          FileNotFoundError: If there is no folder, no run in it, or no trained model yet.
+          WorkdirError: If its configuration is corrupt.
+        """
+        if not os.path.isdir(path):
+            raise FileNotFoundError(f"there is no workdir {path!r}")
+        self.workdir = Workdir(path)
+        self.config, self._data_dir = self.workdir.read_config()
+        if not os.path.isfile(self.workdir.model_file):
+            raise FileNotFoundError(
+                f"the run in {path!r} is not finished: it holds no "
+                f"{os.path.basename(self.workdir.model_file)}. Start its training command again; "
+                "it resumes."
+            )
+
+    def require_writable(self, folder: str | None = None) -> None:
+        """Checks that results can be written to the workdir, or to another folder or its parent.
+
+        Raises:
+          PermissionError: If not.
+        """
+        folder = os.path.abspath(folder or self.workdir.path)
+        nearest = folder
+        while not os.path.exists(nearest):
+            nearest = os.path.dirname(nearest)
+        if not os.path.isdir(nearest) or not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(f"cannot write to {folder!r}: look at {nearest!r}")
+
+    def images(
+        self,
+        split: str = "test",
+        num_examples: int = 0,
+        data_dir: str | None = None,
+        download: bool = False,
+    ) -> np.ndarray:
+        """The images of a split.
+
+        Args:
+          split: One of `SPLITS`.
+          num_examples: How many of the first images; 0 for all.
+          data_dir: Where the data are; what the run was trained with if None.
+          download: Whether missing data may be downloaded.
+
+        Returns:
+          uint8 `[N, H, W, C]`.
+
+        Raises:
+          FileNotFoundError: If the data are missing; the message says how to get them.
+          ValueError: If the run has no such split, or it has fewer images than asked for.
+        """
+        check_images_wanted(split, num_examples)
+        data_dir = self._data_dir if data_dir is None else data_dir
+        images = getattr(build.load_splits(self.config, data_dir, download), split)
+        if images is None:
+            raise ValueError(
+                f"the run in {self.workdir.path!r} has no {split} split "
+                f"(its validation_fraction is {self.config.validation_fraction:g})"
+            )
+        if num_examples > len(images):
+            raise ValueError(
+                f"num_examples is {num_examples}, but the {split} split of "
+                f"{self.config.dataset} has {len(images)} images"
+            )
+        return images[: num_examples or None]
+
+    def model(self) -> keras.Model:
+        """The trained model, with its stored scale."""
+        return models.load(self.workdir.model_file)
+
+
+def check_images_wanted(split: str, num_examples: int) -> None:
+    """Checks what `FinishedRun.images` is asked for.
+
+    Raises:
+      ValueError: If there is no such split, or the number is negative.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
+    if num_examples < 0:
+        raise ValueError(f"num_examples must not be negative (0 for all), got {num_examples}")
+
+
+def column_names(paths: list[str]) -> list[str]:
+    """Short names of workdirs: their last folder, or the whole path where two would be the same."""
+    names = [os.path.basename(os.path.normpath(path)) for path in paths]
+    return [
+        path if names.count(name) > 1 else name for path, name in zip(paths, names, strict=True)
+    ]

@@ -1,0 +1,86 @@
+"""A table of evaluations on the screen, and their file."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+from tf_sigma_vae.evaluation.estimate import Estimate
+from tf_sigma_vae.evaluation.evaluate import UNITS, Evaluation
+
+DATA_SCALE = ("_batch_scale", "_image_scale")
+DATA_SCALE_NOTE = (
+    "*_batch_scale, *_image_scale: the scale is computed from the evaluated images themselves, as "
+    "in the\n  paper's code. These are not likelihoods."
+)
+ABSENT = "-"
+
+
+def to_json(evaluation: Evaluation) -> str:
+    """The text of `evaluation.json`: `metrics` and `protocol`.
+
+    Raises:
+      ValueError: If a number is not finite.
+    """
+    metrics = {name: estimate._asdict() for name, estimate in evaluation.metrics.items()}
+    content = {"metrics": metrics, "protocol": evaluation.protocol}
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def number(estimate: Estimate) -> str:
+    """`value ± standard error`, with two digits of the error."""
+    value, error = estimate.value, estimate.standard_error
+    # An error of rounding alone says that the figure is the same for every example.
+    if error <= 1e-9 * abs(value):
+        return f"{value:.6g}"
+    decimals = min(max(1 - math.floor(math.log10(error)), 0), 9)
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+
+
+def table(evaluations: Mapping[str, Evaluation]) -> str:
+    """A text table: a row for each metric, a column for each run.
+
+    Args:
+      evaluations: By the name of the run.
+
+    Returns:
+      Lines: the heading, the metrics, the protocol's main numbers and, where they appear, a note
+      on the figures that are no likelihoods.
+    """
+    runs = list(evaluations.values())
+    names = [name for name in UNITS if any(name in run.metrics for run in runs)]
+    rows = [["metric", "unit", *evaluations]]
+    for name in names:
+        estimates = [run.metrics.get(name) for run in runs]
+        cells = [ABSENT if e is None else number(e) for e in estimates]
+        rows.append([name, UNITS[name], *cells])
+    lines = _aligned(rows)
+    lines.insert(1, "-" * max(len(line) for line in lines))
+    lines += [lines[1], *_protocol_lines(evaluations)]
+    if any(name.endswith(DATA_SCALE) for name in names):
+        lines.append(DATA_SCALE_NOTE)
+    return "\n".join(lines)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        padded = [cell.ljust(width) for cell, width in zip(row[:2], widths, strict=False)]
+        padded += [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
+        lines.append("  ".join(padded))
+    return lines
+
+
+def _protocol_lines(evaluations: Mapping[str, Evaluation]) -> list[str]:
+    """What the figures of each run were measured on; one line where all runs agree."""
+    described = {}
+    for run, evaluation in evaluations.items():
+        protocol = evaluation.protocol
+        origin = " ".join(str(protocol[key]) for key in ("dataset", "split") if key in protocol)
+        samples = protocol["num_samples"]
+        bound = f"iwae of {samples} samples" if samples else "no iwae"
+        line = f"{protocol['num_examples']} images, {bound}; mean ± standard error over images"
+        described.setdefault(f"{origin}: {line}" if origin else line, []).append(run)
+    if len(described) == 1:
+        return list(described)
+    return [f"{', '.join(runs)}: {line}" for line, runs in described.items()]
