@@ -4,6 +4,7 @@ Every image counts once, whatever the batch it is in. Nothing is drawn from a gl
 evaluating twice gives the same digits.
 """
 
+import functools
 import importlib.metadata
 import math
 from collections.abc import Callable
@@ -129,7 +130,7 @@ def check_numbers(num_samples: int, global_batch_size: int) -> None:
 
 def _measure(model, images, num_samples, global_batch_size, progress) -> dict[str, np.ndarray]:
     """The figures of every example, `[N]` (the posterior means `[N, latent_size]`)."""
-    measure, density_bits = _compiled(model)
+    most_figures, density_bits = (_compiled(f, model) for f in (_most_figures, _density_bits))
     options = {"global_batch_size": global_batch_size, "seed": DEQUANTIZATION_SEED}
     exact = data.evaluation_batches(images, **options)
     dequantized = data.evaluation_batches(images, dequantize=True, **options)
@@ -139,7 +140,7 @@ def _measure(model, images, num_samples, global_batch_size, progress) -> dict[st
         bound = iwae.ImportanceWeightedBound(model, num_samples, chunk)
     batches = []
     for x, x_dequantized in tf.data.Dataset.zip((exact, dequantized)):
-        values = {name: value.numpy() for name, value in measure(x).items()}
+        values = {name: value.numpy() for name, value in most_figures(x).items()}
         if model.likelihood.measure == "density":
             values["bits_per_dim_density"] = density_bits(x_dequantized).numpy()
         if bound is not None:
@@ -150,28 +151,30 @@ def _measure(model, images, num_samples, global_batch_size, progress) -> dict[st
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
-def _compiled(model):
-    """Functions of a batch of images: most figures, and the bits/dim by density."""
+def _most_figures(model, x) -> dict[str, tf.Tensor]:
+    """All figures of a batch `x` but the bits/dim by density and the iwae."""
+    output = model(x, training=False)
+    values = elbo.terms(output) | elbo.plug_in_terms(model.likelihood, output, x)
+    values["mse"] = reconstruction.mean_squared_error(output, x)
+    values["posterior_mean"] = output.posterior.mean()
+    log_scale = model.likelihood.log_scale(output.likelihood)
+    if log_scale is not None:
+        values["log_scale"] = log_scale
+    if model.likelihood.measure is not None:
+        values["bits_per_dim_mass"] = bits.by_mass(model, output, x)
+    return values
+
+
+def _density_bits(model, x_dequantized) -> tf.Tensor:
+    return bits.by_density(model, model(x_dequantized, training=False))
+
+
+def _compiled(function, model):
+    """The function of a batch of images, compiled once for all batch sizes."""
     spec = tf.TensorSpec([None, *model.image_shape], tf.float32)
-
-    @tf.function(input_signature=[spec])
-    def measure(x):
-        output = model(x, training=False)
-        values = elbo.terms(output) | elbo.plug_in_terms(model.likelihood, output, x)
-        values["mse"] = reconstruction.mean_squared_error(output, x)
-        values["posterior_mean"] = output.posterior.mean()
-        log_scale = model.likelihood.log_scale(output.likelihood)
-        if log_scale is not None:
-            values["log_scale"] = log_scale
-        if model.likelihood.measure is not None:
-            values["bits_per_dim_mass"] = bits.by_mass(model, output, x)
-        return values
-
-    @tf.function(input_signature=[spec])
-    def density_bits(x):
-        return bits.by_density(model, model(x, training=False))
-
-    return measure, density_bits
+    # A partial is a function of its own to TensorFlow, which warns where one is traced for many
+    # models.
+    return tf.function(functools.partial(function, model), input_signature=[spec])
 
 
 def _estimates(per_example: dict[str, np.ndarray], beta: float) -> dict[str, estimate.Estimate]:

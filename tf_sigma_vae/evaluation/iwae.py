@@ -5,6 +5,8 @@
 Source: Burda et al. 2016, Eq. 8.
 """
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 from scipy.special import logsumexp
@@ -58,10 +60,13 @@ class ImportanceWeightedBound:
 
 
 def _compiled(model, size: int):
+    """`log_importance_weights` of `size` samples, a function of images and the first sample."""
     images = tf.TensorSpec([None, *model.image_shape], tf.float32)
+    # A partial is a function of its own to TensorFlow, which warns where one is traced for many
+    # models.
+    log_weights = functools.partial(_log_weights, model, size)
+    return tf.function(log_weights, input_signature=[images, tf.TensorSpec([], tf.int32)])
 
-    @tf.function(input_signature=[images, tf.TensorSpec([], tf.int32)])
-    def log_weights(x, first_sample):
-        return model.log_importance_weights(x, size, first_sample)
 
-    return log_weights
+def _log_weights(model, size: int, x, first_sample) -> tf.Tensor:
+    return model.log_importance_weights(x, size, first_sample)

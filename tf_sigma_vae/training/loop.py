@@ -84,8 +84,8 @@ def train(
     num_steps = build.num_train_steps(config, len(splits.train))
     with distribution.scope():
         model = compiled_model(config, splits.train.shape[1:], num_steps)
-        checkpoints = Checkpoints(files.checkpoints, model, config.keep_checkpoints)
-        step = checkpoints.restore()
+    checkpoints = Checkpoints(files.checkpoints, model, config.keep_checkpoints)
+    step = checkpoints.restore()
     checkpoints.require_space()
     metrics_log.rewind(files.metrics_file, step)
     if verbose is None:

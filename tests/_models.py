@@ -1,0 +1,38 @@
+"""Small models and images that several test modules build on."""
+
+import keras
+import numpy as np
+
+from tf_sigma_vae import models
+
+IMAGE_SHAPE = (4, 6, 2)
+LATENT_SIZE = 3
+TINY_OPTIONS = {"dense": {"hidden_sizes": (5,)}, "conv28": {"width": 4}}
+"""Options that make a network small; a network without an entry keeps its own defaults."""
+
+
+def images(num_examples, image_shape=IMAGE_SHAPE, seed=0):
+    """Images `[N, H, W, C]` of the values `k / 255`, float32."""
+    levels = np.random.default_rng(seed).integers(0, 256, size=(num_examples, *image_shape))
+    return (levels / 255.0).astype(np.float32)
+
+
+def tiny_vae(likelihood="gaussian_fixed", image_shape=IMAGE_SHAPE, network="dense", **kwargs):
+    """An uncompiled model with a small network and repeatable initial weights."""
+    keras.utils.set_random_seed(0)
+    options = {} if not isinstance(network, str) else TINY_OPTIONS.get(network, {})
+    given = {"latent_size": LATENT_SIZE, "network_options": options, **kwargs}
+    return models.VAE(image_shape, likelihood=likelihood, network=network, **given)
+
+
+def set_weights(model, seed=0, scale=0.3):
+    """Replaces the networks' weights by seeded normal numbers, biases included."""
+    rng = np.random.default_rng(seed)
+    for layer in (model.encoder, model.decoder):
+        layer.set_weights([scale * rng.normal(size=w.shape) for w in layer.get_weights()])
+    return model
+
+
+def weights_of(model):
+    """Copies of all the model's weights, as arrays."""
+    return [np.array(w.numpy()) for w in model.weights]

@@ -1,0 +1,68 @@
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli._finished_run import finished_run
+from tf_sigma_vae.cli import sample
+
+NAMES = ["prior_mean", "prior_noisy", "reconstructions", "interpolations", "traversals"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return finished_run(tmp_path_factory.mktemp("runs") / "optimal")
+
+
+def test_the_command_writes_pictures_into_the_workdir_and_names_them(run):
+    done = subprocess.run(
+        [sys.executable, "-m", "tf_sigma_vae.cli.sample", f"--workdir={run}", "--num_samples=5"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    expected = [os.path.join(run, "samples", f"{name}.png") for name in NAMES]
+    assert done.stdout.splitlines() == expected
+    assert sorted(os.listdir(os.path.join(run, "samples"))) == sorted(f"{n}.png" for n in NAMES)
+    for path in expected:
+        with Image.open(path) as picture:
+            assert picture.mode == "RGB"
+            assert np.asarray(picture).std() > 0
+
+
+def test_the_same_seed_gives_the_same_bytes(run, tmp_path):
+    folders = [tmp_path / "first", tmp_path / "again"]
+    first, again = (sample.sample(run, seed=3, num_samples=4, output=str(f)) for f in folders)
+    for one, other in zip(first, again, strict=True):
+        assert pathlib.Path(one).read_bytes() == pathlib.Path(other).read_bytes()
+    (other_seed, *_) = sample.sample(run, seed=4, num_samples=4, output=str(tmp_path / "other"))
+    assert pathlib.Path(other_seed).read_bytes() != pathlib.Path(first[0]).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"seed": -1}, "seed must not be negative"),
+        ({"num_samples": 0}, "num_samples must be at least 1"),
+        ({"split": "tset"}, "unknown split 'tset'"),
+    ],
+)
+def test_impossible_requests_are_refused_before_the_run_is_looked_at(given, message):
+    with pytest.raises(ValueError, match=message):
+        sample.sample("absent", **given)
+
+
+def test_a_run_that_is_missing_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no workdir"):
+        sample.sample(str(tmp_path / "absent"))
+
+
+def test_an_output_that_cannot_be_made_is_said_before_any_work(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PermissionError, match="cannot write to"):
+        sample.sample(run, output=str(tmp_path / "file" / "pictures"))

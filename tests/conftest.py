@@ -1,0 +1,46 @@
+"""What every test starts from: a quiet TensorFlow, no network, no state left by another test."""
+
+import os
+import pathlib
+import socket
+import sys
+
+import pytest
+
+# Read when TensorFlow and matplotlib are first imported, hence before any test module is.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+_LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """Makes a connection that would leave this machine an error instead of a hang."""
+    connect = socket.socket.connect
+
+    def connect_locally(self, address):
+        outside = self.family in (socket.AF_INET, socket.AF_INET6)
+        if outside and not str(address[0]).startswith(_LOOPBACK):
+            raise OSError(f"a test tried to reach {address}: tests never use the network")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_locally)
+
+
+@pytest.fixture(autouse=True)
+def default_dtype_policy():
+    """Restores the one global of Keras that tests set, so that their order does not matter.
+
+    Keras is looked up and not imported: tests that do not need it stay fast.
+    """
+    yield
+    keras = sys.modules.get("keras")
+    if keras is not None and keras.config.dtype_policy().name != "float32":
+        keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="session")
+def repository_root():
+    """The root of the clone that holds these tests."""
+    return pathlib.Path(__file__).resolve().parent.parent
