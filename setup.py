@@ -76,7 +76,7 @@ setup(
         "numpy>=1.26,<3",
         "scipy>=1.11,<2",
         "scikit-learn>=1.4,<2",
-        "pillow>=10,<14",
+        "pillow>=10.1,<14",
         "matplotlib>=3.8,<4",
         "tqdm>=4.66,<5",
     ],

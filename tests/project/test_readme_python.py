@@ -1,0 +1,31 @@
+"""The Python of the README runs as it stands."""
+
+import re
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def namespace(repository_root, tmp_path_factory):
+    """What the README's Python block leaves behind, run in an empty folder."""
+    readme = (repository_root / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("readme"))
+        names = {}
+        exec(compile(block, "README.md", "exec"), names)
+    return names
+
+
+def test_the_restored_model_scores_as_the_trained_one(namespace):
+    x = namespace["images"][:8]
+    trained, restored = (namespace[name](x).distortion for name in ("model", "restored"))
+    np.testing.assert_array_equal(restored, trained)
+
+
+def test_the_library_example_is_ten_lines(repository_root):
+    readme = (repository_root / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"^```python\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL).group(1)
+    statements = [line for line in block.splitlines() if line and not line.startswith("import")]
+    assert len(statements) <= 10
