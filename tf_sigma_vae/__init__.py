@@ -15,7 +15,7 @@ import os as _os
 
 _os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-import keras as _keras  # noqa: E402
+import keras as _keras
 
 if _keras.backend.backend() != "tensorflow":
     raise ImportError(
@@ -25,10 +25,11 @@ if _keras.backend.backend() != "tensorflow":
 if _keras.config.image_data_format() != "channels_last":
     raise ImportError(
         "tf_sigma_vae needs images as channels_last, but Keras is set to "
-        f"{_keras.config.image_data_format()!r}: keras.config.set_image_data_format('channels_last')"
+        f"{_keras.config.image_data_format()!r}: call "
+        "keras.config.set_image_data_format('channels_last')"
     )
 
-from tf_sigma_vae import (  # noqa: E402
+from tf_sigma_vae import (
     data,
     distributions,
     likelihoods,
@@ -37,7 +38,7 @@ from tf_sigma_vae import (  # noqa: E402
     objectives,
     training,
 )
-from tf_sigma_vae.models import load  # noqa: E402
+from tf_sigma_vae.models import load
 
 __version__ = "0.1.0"
 __all__ = [

@@ -7,6 +7,7 @@ a wrong key, type or value stops a run before any work. The resolved configurati
 
 import dataclasses
 import difflib
+import json
 import math
 import types
 import typing
@@ -52,7 +53,9 @@ class Config:
     rate_warmup_steps: int = _field(0, "Steps over which beta rises from 0.", at_least=0)
     free_bits: float = _field(0.0, "Nats granted to each latent dimension.", at_least=0.0)
     # Optimization
-    seed: int = _field(0, "Of initial weights, data order, noise and splits.", at_least=0)
+    seed: int = _field(
+        0, "Of initial weights, data order, noise and splits.", at_least=0, below=2**32
+    )
     global_batch_size: int = _field(128, "Images a step, over all replicas.", at_least=1)
     num_epochs: int = _field(10, "Passes over the training set.", at_least=1)
     num_train_steps: int | None = _field(
@@ -82,7 +85,9 @@ class Config:
     early_stopping_patience: int = _field(
         0, "Epochs without a better val_elbo before stopping; 0 for never.", at_least=0
     )
-    select: str = _field("last", "Weights of model.keras: of the last or best epoch.", one_of=SELECTIONS)
+    select: str = _field(
+        "last", "Weights of model.keras: of the last or best epoch.", one_of=SELECTIONS
+    )
     calibrate: bool = _field(True, "Set an analytic scale by an exact pass at the end.")
     tensorboard: bool = _field(True, "Write TensorBoard scalars and image grids.")
 
@@ -157,12 +162,22 @@ def _checked_type(name: str, value, hint):
     allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if isinstance(value, bool) and bool not in allowed or not isinstance(value, allowed):
+    if (isinstance(value, bool) and bool not in allowed) or not isinstance(value, allowed):
         wanted = " or ".join("None" if t is type(None) else t.__name__ for t in allowed)
         raise TypeError(f"config.{name} must be {wanted}, got {type(value).__name__} {value!r}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"config.{name} must be finite, got {value!r}")
-    return value
+    return _as_json(name, value) if isinstance(value, dict) else value
+
+
+def _as_json(name: str, options: dict) -> dict:
+    """A copy of the options as `config.json` gives them back: a tuple has become a list."""
+    try:
+        return json.loads(json.dumps(options, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"config.{name} must hold what JSON can, got {options!r}: {error}"
+        ) from None
 
 
 def _check_limits(field: dataclasses.Field, value) -> None:

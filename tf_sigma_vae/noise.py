@@ -101,7 +101,8 @@ def _uniform_pairs(ids: tf.Tensor, num_pairs: int):
     """Two float32 `[B, num_pairs]` in (0, 1); the first columns do not depend on `num_pairs`."""
     counter = tf.cast(tf.range(num_pairs), tf.uint32)[tf.newaxis]
     pair = threefry2x32((ids[:, :1], ids[:, 1:]), (counter, tf.zeros_like(counter)))
-    numerators = [tf.cast(tf.bitwise.right_shift(w, tf.constant(9, tf.uint32)), tf.int32) for w in pair]
+    shift = tf.constant(9, tf.uint32)
+    numerators = [tf.cast(tf.bitwise.right_shift(word, shift), tf.int32) for word in pair]
     # (k + 1/2) / 2**23: exact in float32, and never 0 or 1.
     return [tf.cast(2 * k + 1, tf.float32) * 2.0**-24 for k in numerators]
 

@@ -165,4 +165,5 @@ def free_bits(rate_groups, batch_mean, minimum: float):
     Source: Kingma et al. 2016, Eq. 15.
     """
     free = tf.stop_gradient(batch_mean) < minimum
-    return tf.reduce_sum(tf.where(free, tf.constant(minimum, rate_groups.dtype), rate_groups), axis=1)
+    granted = tf.constant(minimum, rate_groups.dtype)
+    return tf.reduce_sum(tf.where(free, granted, rate_groups), axis=1)

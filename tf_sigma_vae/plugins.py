@@ -72,9 +72,9 @@ def options(cls: type) -> dict[str, object]:
     Variadic arguments and Keras's own (`name`, `dtype`) do not count.
     """
     parameters = inspect.signature(cls.__init__).parameters.values()
-    skipped = {"self", "name", "dtype"}
     variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    return {p.name: p.default for p in parameters if p.name not in skipped and p.kind not in variadic}
+    named = [p for p in parameters if p.kind not in variadic]
+    return {p.name: p.default for p in named if p.name not in ("self", "name", "dtype")}
 
 
 def check_options(cls: type, given: dict, what: str) -> None:

@@ -1,7 +1,7 @@
 """The folder of a run: its files, and what may be found in them.
 
-    workdir/config.json  metrics.jsonl  checkpoints/  model.keras  evaluation.json  samples/
-            tensorboard/
+workdir/config.json  metrics.jsonl  checkpoints/  model.keras  evaluation.json  samples/
+        tensorboard/
 """
 
 import json

@@ -14,7 +14,7 @@ DEFAULT_CONFIG = "digits_vae"
 
 
 def config_folders() -> list[pathlib.Path]:
-    """Where the shipped config files lie: beside the package in a clone, inside it when installed."""
+    """Where the shipped config files lie: beside the package in a clone, inside it in a wheel."""
     package = pathlib.Path(str(importlib.resources.files("tf_sigma_vae")))
     return [package.parent / "configs", package / "configs"]
 

@@ -26,7 +26,9 @@ EXPECTED_ERRORS = (ValueError, TypeError, OSError, WorkdirError, CheckpointError
 def define_flags() -> None:
     """Defines this command's flags, but for those of the configuration."""
     flags.DEFINE_string("workdir", None, "Folder of the run; one with a run in it is resumed.")
-    flags.DEFINE_string("data_dir", None, "Folder of TensorFlow Datasets; its default if not given.")
+    flags.DEFINE_string(
+        "data_dir", None, "Folder of TensorFlow Datasets; its default if not given."
+    )
     flags.DEFINE_boolean("download", False, "Download the dataset if it is not there.")
     flags.DEFINE_string("strategy", "auto", f"One of {', '.join(strategy.STRATEGIES)}.")
     flags.DEFINE_boolean("dry_run", False, "Show the config, model and first batch, then stop.")

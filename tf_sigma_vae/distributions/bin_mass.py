@@ -84,7 +84,9 @@ def bin_log_mass(distribution: tfd.Distribution, x: tf.Tensor) -> tf.Tensor:
     if hasattr(distribution, "bin_log_mass"):
         return distribution.bin_log_mass(x)
     if not isinstance(distribution, tfd.Independent):
-        raise TypeError(f"no bin mass for {type(distribution).__name__}; wrap it in tfd.Independent")
+        raise TypeError(
+            f"no bin mass for {type(distribution).__name__}; wrap it in tfd.Independent"
+        )
     mass = elementwise_bin_log_mass(in_float64(distribution.distribution), x)
     num_batch_dims = distribution.batch_shape.rank
     return tf.reduce_sum(mass, axis=list(range(num_batch_dims, mass.shape.rank)))

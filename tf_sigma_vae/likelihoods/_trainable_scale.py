@@ -1,4 +1,4 @@
-"""What the likelihoods with a trainable scale share: its weight, its start and its learning rate."""
+"""What the likelihoods with a trainable scale share: its weight, start and learning rate."""
 
 from abc import abstractmethod
 
@@ -84,7 +84,7 @@ class TrainableScaleLikelihood(_gaussian.GaussianLikelihood):
         return self.scale_learning_rate_multiplier * tf.convert_to_tensor(self.raw_log_scale)
 
     def distribution(self, params, x=None, training=False):
-        """See `Likelihood.distribution`. `x` is read by the first step of `initial_scale="data"`."""
+        """See `Likelihood.distribution`; `initial_scale="data"` reads `x` in its first step."""
         self.ensure_built(params.shape)
         loc = self.loc(params)
         if training and self.initial_scale == DATA:

@@ -1,7 +1,8 @@
 """Latent-variable models, one latent structure a file."""
 
-from tf_sigma_vae.models._base import LatentVariableModel, Output
+from tf_sigma_vae.models._base import LatentVariableModel
 from tf_sigma_vae.models._loading import load
+from tf_sigma_vae.models._output import Output
 from tf_sigma_vae.models.vae import Vae
 
 VAE = Vae

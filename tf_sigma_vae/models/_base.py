@@ -10,7 +10,6 @@ Source: Rybkin et al. 2021, Eq. 3 and 4.
 """
 
 from abc import abstractmethod
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -19,31 +18,13 @@ import tensorflow_probability as tfp
 
 from tf_sigma_vae import noise, objectives
 from tf_sigma_vae.likelihoods import Likelihood
+from tf_sigma_vae.models._images import require_images
+from tf_sigma_vae.models._output import Output
 from tf_sigma_vae.replicas import replica_sum
 
 tfd = tfp.distributions
 
-RANGE_TOLERANCE = 1e-3
 METRICS = ("elbo", "rate", "distortion", "bits_per_dim", "log_scale", "beta_equivalent")
-
-
-class Output(NamedTuple):
-    """What `model(x)` returns. `B` is the batch size; nats are summed over the event."""
-
-    posterior: tfd.Distribution
-    """q(z given x), batch shape `[B]`."""
-    likelihood: tfd.Distribution
-    """p(x given z), batch shape `[B]`, event shape `[H, W, C]`."""
-    z: tf.Tensor
-    """`[B, latent_size]`, drawn from the posterior."""
-    params: tf.Tensor
-    """`[B, H, W, P]`, raw output of the decoder."""
-    rate: tf.Tensor
-    """`[B]`, nats, `KL(q(z given x), p(z))`."""
-    rate_groups: tf.Tensor
-    """`[B, G]`, nats, the same by latent dimension (or level, or frame)."""
-    distortion: tf.Tensor
-    """`[B]`, nats, `-log p(x given z)`."""
 
 
 class LatentVariableModel(keras.Model):
@@ -171,27 +152,9 @@ class LatentVariableModel(keras.Model):
         self.optimizer.build(self.trainable_variables)
 
     def check_images(self, x) -> None:
-        """Checks the shape, type and range of a batch of images.
-
-        Raises:
-          ValueError: On a wrong rank, size or type, when the graph is traced.
-          tf.errors.InvalidArgumentError: On a value out of range, when it runs.
-        """
-        if not x.dtype.is_floating:
-            raise ValueError(
-                f"images must be floats, got {x.dtype.name}: divide 8-bit images by 255 "
-                "(x.astype('float32') / 255)"
-            )
-        if not x.shape[1:].is_compatible_with(self.image_shape):
-            raise ValueError(
-                f"images must have shape {('B', *self.image_shape)}, got {tuple(x.shape)}"
-            )
-        if self.likelihood.value_range is not None and not self.jit_compile:
-            low, high = self.likelihood.value_range
-            message = f"images must lie in [{low:g}, {high:g}], the range of the likelihood"
-            tolerance = RANGE_TOLERANCE * (high - low)
-            tf.debugging.assert_greater_equal(tf.reduce_min(x), low - tolerance, message)
-            tf.debugging.assert_less_equal(tf.reduce_max(x), high + tolerance, message)
+        """See `require_images`; XLA drops the check of the range."""
+        value_range = None if self.jit_compile else self.likelihood.value_range
+        require_images(x, self.image_shape, value_range)
 
     def finite(self, tensor, name: str):
         """The tensor, after a check in training that all its elements are finite.

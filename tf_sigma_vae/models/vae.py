@@ -11,7 +11,8 @@ import tensorflow_probability as tfp
 
 from tf_sigma_vae import noise, plugins
 from tf_sigma_vae.likelihoods import Likelihood
-from tf_sigma_vae.models._base import LatentVariableModel, Output
+from tf_sigma_vae.models._base import LatentVariableModel
+from tf_sigma_vae.models._output import Output
 
 tfd = tfp.distributions
 

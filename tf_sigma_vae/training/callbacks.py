@@ -6,11 +6,12 @@ import tensorflow as tf
 from tf_sigma_vae import image_grid
 from tf_sigma_vae.training.checkpoints import Checkpoints
 from tf_sigma_vae.training.preemption import Preempted, StopRequest
+from tf_sigma_vae.training.step_counter import StepCounter
 
 PICTURES = 8
 
 
-class WriteCheckpoints(keras.callbacks.Callback):
+class WriteCheckpoints(StepCounter):
     """Saves the state every so many steps, at the end of an epoch, and when asked to stop.
 
     Comes last in the list of callbacks, so that the state holds what the others did. At the last
@@ -28,46 +29,47 @@ class WriteCheckpoints(keras.callbacks.Callback):
         super().__init__()
         self.checkpoints, self.every_steps = checkpoints, every_steps
         self.stop_request = stop_request
-        self.first_step, self.last_step, self.steps_per_epoch = 0, 0, 0
 
     def on_epoch_begin(self, epoch, logs=None):
         """Puts back the running metrics of an interrupted epoch."""
-        self._start = max(self.first_step, epoch * self.steps_per_epoch)
-        if self._start % self.steps_per_epoch:
+        super().on_epoch_begin(epoch)
+        if self.goes_on:
             self.checkpoints.restore_running_metrics()
-        self._saved = self._step = self._start
+        self._saved = self.step
 
     def on_train_batch_end(self, batch, logs=None):
         """Saves if due."""
-        self._step = self._start + batch + 1
-        ends_epoch = self._step % self.steps_per_epoch == 0 or self._step >= self.last_step
-        if ends_epoch:
+        super().on_train_batch_end(batch)
+        if self.step == self.end:
+            # The validation overwrites them, and a longer training may go on with this epoch.
+            self.checkpoints.keep_running_metrics()
             return
-        if self._step // self.every_steps > self._saved // self.every_steps:
+        if self.is_due(self.every_steps, self._saved):
             self._save()
         self._leave_if_asked()
 
     def on_epoch_end(self, epoch, logs=None):
         """Saves after the validation."""
+        self.checkpoints.restore_running_metrics()
         self._save()
         self._leave_if_asked()
 
     def _save(self) -> None:
-        self.checkpoints.save(self._step)
-        self._saved = self._step
+        self.checkpoints.save(self.step)
+        self._saved = self.step
 
     def _leave_if_asked(self) -> None:
         if self.stop_request.signal_name is None:
             return
-        if self._saved != self._step:
+        if self._saved != self.step:
             self._save()
         raise Preempted(
-            f"stopped by {self.stop_request.signal_name} at step {self._step}; the checkpoint is "
+            f"stopped by {self.stop_request.signal_name} at step {self.step}; the checkpoint is "
             "written, and the same command resumes from there"
         )
 
 
-class BestEpoch(keras.callbacks.Callback):
+class BestEpoch(StepCounter):
     """Keeps the weights of the epoch with the best val_elbo, and stops when none gets better."""
 
     def __init__(self, checkpoints: Checkpoints, patience: int, keep_best: bool):
@@ -80,7 +82,6 @@ class BestEpoch(keras.callbacks.Callback):
         """
         super().__init__()
         self.checkpoints, self.patience, self.keep_best = checkpoints, patience, keep_best
-        self.steps_per_epoch = 0
 
     @property
     def exhausted(self) -> bool:
@@ -94,7 +95,7 @@ class BestEpoch(keras.callbacks.Callback):
             self.checkpoints.best_elbo.assign(elbo)
             self.checkpoints.epochs_since_best.assign(0)
             if self.keep_best:
-                self.checkpoints.save_best((epoch + 1) * self.steps_per_epoch)
+                self.checkpoints.save_best(self.step)
         else:
             self.checkpoints.epochs_since_best.assign_add(1)
         if self.exhausted:

@@ -97,11 +97,15 @@ class Checkpoints:
                 + f"To go back to an earlier one, remove the file {latest + '.index'!r} and its "
                 f"line in {os.path.join(self.folder, 'checkpoint')!r}."
             ) from error
-        self.running_metrics = [v.numpy() for v in self.metric_variables]
+        self.keep_running_metrics()
         return int(self.step)
 
+    def keep_running_metrics(self) -> None:
+        """Keeps the running metrics for `restore_running_metrics`."""
+        self.running_metrics = [v.numpy() for v in self.metric_variables]
+
     def restore_running_metrics(self) -> None:
-        """Puts back the running metrics of an interrupted epoch; Keras resets them as it starts."""
+        """Puts back the running metrics of an epoch, which Keras resets."""
         if self.running_metrics is not None:
             for variable, value in zip(self.metric_variables, self.running_metrics, strict=True):
                 variable.assign(value)

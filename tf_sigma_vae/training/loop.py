@@ -76,14 +76,16 @@ def train(
     distribution = strategy.build(strategy_name)
     strategy.check(distribution, config)
     splits = build.load_splits(config, data_dir, download)
-    files = Workdir(workdir)
-    files.prepare(config, data_dir)
     if config.deterministic_ops:
         tf.config.experimental.enable_op_determinism()
 
     num_steps = build.num_train_steps(config, len(splits.train))
     with distribution.scope():
         model = compiled_model(config, splits.train.shape[1:], num_steps)
+    # Only now: what cannot be built must not leave a workdir that refuses the corrected config.
+    files = Workdir(workdir)
+    files.prepare(config, data_dir)
+    # Not in the scope: the counters of the state are the process's, not one for each replica.
     checkpoints = Checkpoints(files.checkpoints, model, config.keep_checkpoints)
     step = checkpoints.restore()
     checkpoints.require_space()
@@ -127,7 +129,9 @@ def fit(config, model, splits, checkpoints, files, num_steps: int, verbose: int)
             epoch, done = divmod(step, steps)
             whole = (num_steps - step) // steps if done == 0 else 0
             length = steps if whole else min(steps - done, num_steps - step)
-            last_epoch = epoch + max(whole, 1)
+            # The last call of an epoch that is no multiple of them must stop at its end.
+            cut = length % config.steps_per_execution != 0
+            last_epoch = epoch + (1 if cut else max(whole, 1))
             for callback in callbacks:
                 callback.first_step, callback.steps_per_epoch = step, steps
                 callback.last_step = num_steps
@@ -141,7 +145,7 @@ def fit(config, model, splits, checkpoints, files, num_steps: int, verbose: int)
             )
             try:
                 model.fit(
-                    batches,
+                    batches.take(length) if cut else batches,
                     initial_epoch=epoch,
                     epochs=last_epoch,
                     steps_per_epoch=length,
@@ -159,7 +163,9 @@ def _callbacks(config, model, splits, checkpoints, files, stop_request) -> list:
     """The callbacks of `fit`, in the order in which they act."""
     summaries = files.tensorboard if config.tensorboard else None
     if summaries is not None and not metrics_log.has_tensorboard():
-        print("TensorBoard is not installed: no event files (pip install tf-sigma-vae[tensorboard])")
+        print(
+            "TensorBoard is not installed: no event files (pip install tf-sigma-vae[tensorboard])"
+        )
         summaries = None
     callbacks = []
     if config.ema_momentum > 0:
@@ -190,7 +196,7 @@ def _innermost(model) -> keras.optimizers.Optimizer:
 def _explained(error: tf.errors.InvalidArgumentError, model, checkpoints) -> Exception:
     """The failed check of a step, said with the step and the term that broke."""
     message = str(error)
-    step = int(model.optimizer.iterations) + 1
+    step = int(tf.convert_to_tensor(model.optimizer.iterations)) + 1
     if "non-finite" in message:
         start = message.index("non-finite")
         what = message[start:].split(" : ")[0].split("\n")[0]

@@ -9,12 +9,12 @@ import importlib.util
 import json
 import os
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_sigma_vae import objectives
 from tf_sigma_vae.training.checkpoints import Checkpoints, NonFiniteError
+from tf_sigma_vae.training.step_counter import StepCounter
 from tf_sigma_vae.workdir import write_atomically
 
 
@@ -32,7 +32,7 @@ def rewind(path: str, step: int) -> None:
         for line in file:
             try:
                 if json.loads(line)["step"] <= step:
-                    kept.append(line)
+                    kept.append(line.rstrip("\n") + "\n")
             except (ValueError, KeyError, TypeError):
                 continue
     write_atomically(path, "".join(kept))
@@ -43,7 +43,7 @@ def has_tensorboard() -> bool:
     return importlib.util.find_spec("tensorboard") is not None
 
 
-class MetricsLog(keras.callbacks.Callback):
+class MetricsLog(StepCounter):
     """Writes the training and validation metrics."""
 
     def __init__(self, path, checkpoints: Checkpoints, every_steps: int, summary_folder=None):
@@ -57,35 +57,29 @@ class MetricsLog(keras.callbacks.Callback):
         """
         super().__init__()
         self.path, self.checkpoints, self.every_steps = path, checkpoints, every_steps
-        self.first_step = 0
-        self.steps_per_epoch = 0
         self._writer = None
         if summary_folder is not None:
             self._writer = tf.summary.create_file_writer(summary_folder)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Starts a window, unless an interrupted epoch goes on."""
-        self._epoch = epoch
-        self._steps_done = self.first_step - epoch * self.steps_per_epoch
-        if self._steps_done <= 0:
-            self._steps_done = 0
+        super().on_epoch_begin(epoch)
+        if not self.goes_on:
             self.checkpoints.window_start.assign(tf.zeros_like(self.checkpoints.window_start))
-        self._last_logged = self._step = self._steps_done
+        self._last_logged = self.start
 
     def on_train_batch_end(self, batch, logs=None):
-        """Writes a line where one is due."""
-        done = self._steps_done + batch + 1
-        self._step = self._epoch * self.steps_per_epoch + done
-        crossed = done // self.every_steps > self._last_logged // self.every_steps
-        if crossed or done == self.steps_per_epoch:
-            self._last_logged = done
-            self._write("train", self._step, self._window_means())
+        """Writes a line where one is due, and at the end of an epoch."""
+        super().on_train_batch_end(batch)
+        if self.is_due(self.every_steps, self._last_logged) or self.step == self.end:
+            self._last_logged = self.step
+            self._write("train", self.step, self._window_means())
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes the validation metrics."""
         values = {name[4:]: float(v) for name, v in logs.items() if name.startswith("val_")}
         if values:
-            self._write("validation", self._step, values)
+            self._write("validation", self.step, values)
 
     def _window_means(self) -> dict[str, float]:
         """Means over the examples since the last call, from the differences of running totals."""

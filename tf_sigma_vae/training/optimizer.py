@@ -13,7 +13,10 @@ from tf_sigma_vae.config import Config
 
 
 class ReplicaExact:
-    """Mixin for Keras optimizers: `clip_norm` of the global gradient, average on request."""
+    """Mixin for Keras optimizers: `clip_norm` of the global gradient, average on request.
+
+    Weight decay leaves out biases and the decoder's scale.
+    """
 
     def __init__(self, *args, clip_norm: float = 0.0, **kwargs):
         """Builds the optimizer.
@@ -25,6 +28,8 @@ class ReplicaExact:
         """
         super().__init__(*args, **kwargs)
         self.clip_norm = float(clip_norm)
+        # Here, because Keras keeps it in no config: a loaded optimizer leaves them out too.
+        self.exclude_from_weight_decay(var_names=["log_scale", "bias"])
 
     def apply(self, grads, trainable_variables=None):
         """Clips, then updates the variables."""
@@ -120,7 +125,7 @@ def build(config: Config, num_train_steps: int) -> keras.optimizers.Optimizer:
       num_train_steps: Length of the training, at whose end the cosine reaches 0.
 
     Returns:
-      An optimizer that leaves the decoder's scale out of weight decay.
+      An optimizer, not yet built.
 
     Raises:
       ValueError: If the warm-up is longer than the training.
@@ -138,9 +143,7 @@ def build(config: Config, num_train_steps: int) -> keras.optimizers.Optimizer:
     options = {"clip_norm": config.clip_norm}
     if config.ema_momentum > 0:
         options |= {"use_ema": True, "ema_momentum": config.ema_momentum}
-    if config.weight_decay > 0:
+    # Keras's AdamW decays by 0.004 when not told otherwise.
+    if config.weight_decay > 0 or config.optimizer == "adamw":
         options["weight_decay"] = config.weight_decay
-    optimizer = CLASSES[config.optimizer](learning_rate, **options)
-    if config.weight_decay > 0:
-        optimizer.exclude_from_weight_decay(var_names=["log_scale", "bias"])
-    return optimizer
+    return CLASSES[config.optimizer](learning_rate, **options)
