@@ -42,15 +42,8 @@ def config_path(name: str) -> str:
     )
 
 
-def define_flags(argv: list[str]) -> list[str]:
-    """Defines `--config --dataset --variant --seed`, and resolves `--config` in `argv`.
-
-    Args:
-      argv: The command line.
-
-    Returns:
-      The command line with the config given as a path.
-    """
+def define_flags() -> None:
+    """Defines `--config --dataset --variant --seed`."""
     folder_hint = ", ".join(config_names())
     config_flags.DEFINE_config_file(
         "config",
@@ -63,6 +56,14 @@ def define_flags(argv: list[str]) -> list[str]:
     flags.DEFINE_string("dataset", None, f"Dataset: {', '.join(plugins.names('data'))}.")
     flags.DEFINE_string("variant", None, f"Decoder: {', '.join(plugins.names('likelihoods'))}.")
     flags.DEFINE_integer("seed", None, "Seed of everything random in the run.")
+
+
+def with_config_path(argv: list[str]) -> list[str]:
+    """The command line, the config given as a path where it was given by name.
+
+    Raises:
+      FileNotFoundError: If there is no such config; the message lists the shipped ones.
+    """
     resolved = []
     for position, argument in enumerate(argv):
         name, equals, value = argument.partition("=")

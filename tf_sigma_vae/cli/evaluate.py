@@ -13,6 +13,7 @@ from absl import app, flags, logging
 from tqdm import tqdm
 
 import tf_sigma_vae
+from tf_sigma_vae.cli import _command
 from tf_sigma_vae.evaluation import runs
 from tf_sigma_vae.evaluation.evaluate import Evaluation, check_numbers, evaluate_model
 from tf_sigma_vae.evaluation.table import table, to_json
@@ -120,8 +121,7 @@ def main(argv: list[str]) -> None:
 
 def run() -> None:
     """The entry point."""
-    define_flags()
-    app.run(main)
+    _command.run(main, __doc__, define_flags)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import sys
 from absl import app, flags, logging
 
 from tf_sigma_vae import plugins
+from tf_sigma_vae.cli import _command
 from tf_sigma_vae.data import _archives, _tfds
 
 PROGRAM = "python -m tf_sigma_vae.cli.prepare"
@@ -100,8 +101,7 @@ def main(argv: list[str]) -> None:
 
 def run() -> None:
     """The entry point."""
-    define_flags()
-    app.run(main)
+    _command.run(main, __doc__, define_flags)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import sys
 from absl import app, flags, logging
 from PIL import Image
 
+from tf_sigma_vae.cli import _command
 from tf_sigma_vae.evaluation import runs, samples
 from tf_sigma_vae.likelihoods import NotCalibratedError
 from tf_sigma_vae.workdir import WorkdirError
@@ -109,8 +110,7 @@ def main(argv: list[str]) -> None:
 
 def run() -> None:
     """The entry point."""
-    define_flags()
-    app.run(main)
+    _command.run(main, __doc__, define_flags)
 
 
 if __name__ == "__main__":

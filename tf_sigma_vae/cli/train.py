@@ -14,7 +14,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from tf_sigma_vae import build, data
-from tf_sigma_vae.cli import _config_flag
+from tf_sigma_vae.cli import _command, _config_flag
 from tf_sigma_vae.config import Config
 from tf_sigma_vae.training import CheckpointError, NonFiniteError, Preempted, loop, strategy
 from tf_sigma_vae.workdir import WorkdirError
@@ -24,7 +24,8 @@ EXPECTED_ERRORS = (ValueError, TypeError, OSError, WorkdirError, CheckpointError
 
 
 def define_flags() -> None:
-    """Defines this command's flags, but for those of the configuration."""
+    """Defines this command's flags; called once, where the command starts."""
+    _config_flag.define_flags()
     flags.DEFINE_string("workdir", None, "Folder of the run; one with a run in it is resumed.")
     flags.DEFINE_string(
         "data_dir", None, "Folder of TensorFlow Datasets; its default if not given."
@@ -84,12 +85,11 @@ def main(argv: list[str]) -> None:
 
 def run() -> None:
     """The entry point."""
-    define_flags()
     try:
-        argv = _config_flag.define_flags(sys.argv)
+        argv = _config_flag.with_config_path(sys.argv)
     except FileNotFoundError as error:
         sys.exit(f"{PROGRAM}: error: {error}")
-    app.run(main, argv=argv)
+    _command.run(main, __doc__, define_flags, argv)
 
 
 if __name__ == "__main__":
