@@ -16,6 +16,7 @@ import tensorflow as tf
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 _WORD = 0xFFFFFFFF
+_SPREAD = 0x1E3779B97F4A7C15
 
 
 def threefry2x32(key, counter):
@@ -53,8 +54,12 @@ def example_ids(x: tf.Tensor) -> tf.Tensor:
     """
     size = int(np.prod(x.shape[1:]))
     bits = tf.reshape(tf.bitcast(tf.cast(x, tf.float32), tf.int32), [-1, size])
+    # Floats of few significant bits (binary images) are multiples of a large power of two, and so
+    # would be every product: spread them over the word first.
+    mixed = tf.cast(bits, tf.int64) * _SPREAD
+    mixed = tf.bitwise.bitwise_xor(mixed, tf.bitwise.right_shift(mixed, 32))
     # A sum of products with odd pseudo-random 64-bit weights, modulo 2**64.
-    total = tf.reduce_sum(tf.cast(bits, tf.int64) * _hash_weights(size), axis=1)
+    total = tf.reduce_sum(mixed * _hash_weights(size), axis=1)
     words = [tf.bitwise.bitwise_and(total, _WORD), tf.bitwise.right_shift(total, 32) & _WORD]
     return tf.stack([tf.cast(w, tf.uint32) for w in words], axis=1)
 

@@ -1,0 +1,255 @@
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.special
+import scipy.stats
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tf_sigma_vae.distributions import MarginalGaussian, bin_log_mass
+
+tfd = tfp.distributions
+
+BATCH, EVENT = 3, (2, 4, 1)
+DIMS = 8
+FLOAT64 = 1e-9
+FLOAT32 = 2e-6
+NUM_SAMPLES = 20_000
+NUM_STANDARD_ERRORS = 4.5
+
+
+def _loc(seed=0, dtype=np.float64):
+    return np.random.default_rng(seed).uniform(size=(BATCH, *EVENT)).astype(dtype)
+
+
+def _by_image(a, b, dtype=np.float64):
+    return MarginalGaussian(_loc(dtype=dtype), np.asarray(a, dtype), np.asarray(b, dtype), 3)
+
+
+A, B = np.array([1.5, 4.0, 60.0]), np.array([0.02, 0.3, 2.0])
+
+
+def test_shapes_are_those_of_batch_and_event():
+    distribution = _by_image(A, B)
+    assert distribution.batch_shape == (BATCH,) and distribution.event_shape == EVENT
+    assert distribution.batch_shape_tensor().numpy().tolist() == [BATCH]
+    assert distribution.event_shape_tensor().numpy().tolist() == list(EVENT)
+    assert distribution.sample(5, seed=1).shape == (5, BATCH, *EVENT)
+    assert distribution.sample(seed=1).shape == (BATCH, *EVENT)
+    assert distribution.log_prob(distribution.sample(5, seed=1)).shape == (5, BATCH)
+
+
+def test_scalar_parameters_broadcast_over_the_batch():
+    shared, repeated = _by_image(2.5, 0.1), _by_image([2.5] * 3, [0.1] * 3)
+    assert shared.batch_shape == (BATCH,)
+    x = _loc(1)
+    np.testing.assert_allclose(shared.log_prob(x), repeated.log_prob(x), rtol=FLOAT64)
+    for moment in ("mean", "mode", "stddev", "variance"):
+        value = getattr(shared, moment)()
+        np.testing.assert_allclose(value, getattr(repeated, moment)(), rtol=FLOAT64)
+        assert value.shape == (BATCH, *EVENT)
+    assert shared.sample(2, seed=0).shape == (2, BATCH, *EVENT)
+
+
+def test_log_prob_is_that_of_a_multivariate_student_t():
+    x = _loc(1)
+    expected = [
+        scipy.stats.multivariate_t(loc.ravel(), b / a * np.eye(DIMS), df=2 * a).logpdf(
+            value.ravel()
+        )
+        for loc, a, b, value in zip(_loc(), A, B, x, strict=True)
+    ]
+    np.testing.assert_allclose(_by_image(A, B).log_prob(x), expected, rtol=FLOAT64)
+
+
+def test_log_prob_is_the_gaussian_integrated_over_the_variance():
+    x = _loc(1)
+    log_prob = _by_image(A, B).log_prob(x).numpy()
+    for i in range(BATCH):
+        error = np.sum((x[i] - _loc()[i]) ** 2)
+
+        def integrand(log_variance, error=error, a=A[i], b=B[i]):
+            v = np.exp(log_variance)
+            gaussian = np.exp(-0.5 * error / v) / (2 * np.pi * v) ** (DIMS / 2)
+            return gaussian * scipy.stats.invgamma.pdf(v, a, scale=b) * v
+
+        value = scipy.integrate.quad(integrand, -20, 10, points=[-3], limit=200)[0]
+        assert log_prob[i] == pytest.approx(np.log(value), rel=1e-6)
+
+
+def test_density_of_one_dimension_integrates_to_one():
+    points = np.linspace(-60.0, 60.0, 200_001)
+    distribution = MarginalGaussian(np.zeros([len(points), 1]), 3.0, 1.0, 1)
+    density = np.exp(distribution.log_prob(points[:, None]).numpy())
+    assert scipy.integrate.trapezoid(density, points) == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("concentration", [1.01, 30.0, 1e4, 1e6, 1e8])
+def test_float32_log_prob_is_accurate_at_any_concentration(concentration):
+    dims = 3072
+    x = np.random.default_rng(0).normal(scale=0.1, size=(1, dims)).astype(np.float32)
+    scale = np.float32(0.01 * concentration)
+    distribution = MarginalGaussian(np.zeros([1, dims], np.float32), concentration, scale, 1)
+    a, b, half_error = concentration, float(scale), 0.5 * np.sum(x.astype(np.float64) ** 2)
+    gammas = scipy.special.gammaln(a + dims / 2) - scipy.special.gammaln(a)
+    tail = -a * np.log1p(half_error / b) - dims / 2 * np.log(2 * np.pi * (b + half_error))
+    assert distribution.log_prob(x).dtype == tf.float32
+    # Single precision of the largest term, D/2 log(a), is some 3e-3 nats.
+    assert float(distribution.log_prob(x)[0]) == pytest.approx(gammas + tail, abs=0.02)
+
+
+def test_grows_into_a_gaussian_as_the_concentration_grows():
+    x = _loc(1)
+    expected = scipy.stats.norm.logpdf(x, _loc(), 0.2).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(_by_image(1e9, 0.04 * 1e9).log_prob(x), expected, atol=1e-5)
+
+
+def test_sample_moments_are_the_stated_ones():
+    distribution = _by_image([6.0, 8.0, 60.0], B)
+    samples = distribution.sample(NUM_SAMPLES, seed=3).numpy()
+    variance = distribution.variance().numpy()
+    assert np.all(variance == distribution.stddev().numpy() ** 2) or np.allclose(
+        variance, distribution.stddev().numpy() ** 2
+    )
+    np.testing.assert_allclose(variance[:, 0, 0, 0], B / (np.array([6.0, 8.0, 60.0]) - 1))
+    error = samples.mean(axis=0) - distribution.mean().numpy()
+    assert np.all(np.abs(error) < NUM_STANDARD_ERRORS * np.sqrt(variance / NUM_SAMPLES))
+    squares = (samples - _loc()) ** 2
+    deviation = squares.mean(axis=0) - variance
+    standard_error = squares.std(axis=0) / np.sqrt(NUM_SAMPLES)
+    assert np.all(np.abs(deviation) < NUM_STANDARD_ERRORS * standard_error)
+
+
+def test_elements_of_a_sample_share_their_variance():
+    # Squared error / (2 b) of a sample, over D/2 and a: a beta-prime variable.
+    samples = _by_image(A, B).sample(4000, seed=4).numpy()
+    errors = np.sum((samples - _loc()) ** 2, axis=(2, 3, 4))
+    for i in range(BATCH):
+        law = scipy.stats.betaprime(DIMS / 2, A[i])
+        assert scipy.stats.kstest(errors[:, i] / (2 * B[i]), law.cdf).pvalue > 1e-3
+
+
+def test_marginals_are_student_t():
+    samples = _by_image(A, B).sample(4000, seed=5).numpy()[..., 0, 0, 0]
+    marginal = _by_image(A, B).marginal()
+    assert marginal.batch_shape == (BATCH, *EVENT)
+    for i in range(BATCH):
+        law = scipy.stats.t(2 * A[i], _loc()[i, 0, 0, 0], np.sqrt(B[i] / A[i]))
+        assert scipy.stats.kstest(samples[:, i], law.cdf).pvalue > 1e-3
+    x = _loc(1)
+    shape = (BATCH, 1, 1, 1)
+    scale = np.sqrt(B / A).reshape(shape)
+    expected = scipy.stats.t.logpdf(x, 2 * A.reshape(shape), _loc(), scale)
+    np.testing.assert_allclose(marginal.log_prob(x), expected, rtol=FLOAT64)
+
+
+def test_mean_and_mode_are_the_location_and_variance_is_nan_where_infinite():
+    distribution = _by_image([0.7, 1.0, 2.0], B)
+    np.testing.assert_array_equal(distribution.mean(), _loc())
+    np.testing.assert_array_equal(distribution.mode(), _loc())
+    variance = distribution.variance().numpy()
+    assert np.all(np.isnan(variance[:2])) and np.all(np.isfinite(variance[2]))
+
+
+def test_copy_replaces_what_is_asked_and_keeps_the_rest():
+    other = _by_image(A, B).copy(scale=2 * B)
+    assert isinstance(other, MarginalGaussian)
+    np.testing.assert_allclose(other.scale, 2 * B)
+    np.testing.assert_allclose(other.log_prob(_loc(1)), _by_image(A, 2 * B).log_prob(_loc(1)))
+
+
+def test_works_as_argument_free_part_of_a_function_with_unknown_batch_size():
+    @tf.function(input_signature=[tf.TensorSpec([None, *EVENT]), tf.TensorSpec([None, *EVENT])])
+    def scores(loc, x):
+        distribution = MarginalGaussian(loc, 2.0, 0.1, 3)
+        sample = distribution.sample(seed=[1, 2])
+        return distribution.log_prob(x), distribution.stddev(), sample, distribution.bin_log_mass(x)
+
+    loc, x = _loc(dtype=np.float32), _loc(1, np.float32)
+    log_prob, stddev, sample, mass = scores(loc, x)
+    eager = MarginalGaussian(loc, 2.0, 0.1, 3)
+    np.testing.assert_allclose(log_prob, eager.log_prob(x), rtol=FLOAT32)
+    np.testing.assert_allclose(stddev, eager.stddev(), rtol=FLOAT32)
+    np.testing.assert_allclose(sample, eager.sample(seed=[1, 2]), rtol=1e-4)
+    np.testing.assert_allclose(mass, eager.bin_log_mass(x), rtol=FLOAT64)
+
+
+def test_xla_gives_the_same_log_prob_and_gradient():
+    loc, x = tf.constant(_loc(dtype=np.float32)), tf.constant(_loc(1, np.float32))
+
+    def score(loc):
+        with tf.GradientTape() as tape:
+            tape.watch(loc)
+            log_prob = MarginalGaussian(loc, 2.0, 0.1, 3).log_prob(x)
+        return log_prob, tape.gradient(log_prob, loc)
+
+    for compiled, plain in zip(tf.function(score, jit_compile=True)(loc), score(loc), strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-5, atol=1e-5)
+
+
+def test_gradient_in_the_location_is_analytic():
+    loc, x = tf.Variable(_loc()), _loc(1)
+    with tf.GradientTape() as tape:
+        log_prob = MarginalGaussian(loc, A, B, 3).log_prob(x)
+    weight = (A + DIMS / 2) / (B + 0.5 * np.sum((x - _loc()) ** 2, axis=(1, 2, 3)))
+    expected = weight.reshape(BATCH, 1, 1, 1) * (x - _loc())
+    np.testing.assert_allclose(tape.gradient(log_prob, loc), expected, rtol=FLOAT64)
+
+
+def _brute_force_log_mass(levels, loc, a, b):
+    """Joint mass of all bins by adaptive quadrature over the log variance."""
+    lower = np.where(levels == 0, -np.inf, levels / 256)
+    upper = np.where(levels == 255, np.inf, (levels + 1) / 256)
+
+    def log_integrand(log_variance):
+        scale = np.exp(0.5 * log_variance)
+        low, high = (lower - loc) / scale, (upper - loc) / scale
+        flip = low > 0
+        low, high = np.where(flip, -high, low), np.where(flip, -low, high)
+        large, small = scipy.special.log_ndtr(high), scipy.special.log_ndtr(low)
+        mass = np.sum(large + np.log(-np.expm1(np.minimum(small - large, -1e-300))))
+        variance = np.exp(log_variance)
+        return mass + scipy.stats.invgamma.logpdf(variance, a, scale=b) + log_variance
+
+    grid = np.linspace(-25.0, 10.0, 700)
+    values = [log_integrand(point) for point in grid]
+    peak, top = grid[int(np.argmax(values))], np.max(values)
+    integral = scipy.integrate.quad(
+        lambda p: np.exp(log_integrand(p) - top), peak - 8, peak + 8, points=[peak], limit=400
+    )[0]
+    return top + np.log(integral)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "error"),
+    [(3.0, 0.05, 0.2), (1.2, 0.001, 0.05), (500.0, 5.0, 0.1), (40.0, 0.01, 0.015)],
+)
+def test_bin_mass_equals_brute_force_quadrature(a, b, error):
+    rng = np.random.default_rng(7)
+    loc = rng.uniform(size=(2, DIMS))
+    levels = np.clip(np.floor(256 * (loc + error * rng.normal(size=loc.shape))), 0, 255)
+    levels[0, :2] = [0, 255]
+    mass = bin_log_mass(MarginalGaussian(loc, a, b, 1), levels / 255).numpy()
+    expected = [
+        _brute_force_log_mass(row, mean, a, b) for row, mean in zip(levels, loc, strict=True)
+    ]
+    # Open end bins in 8 dimensions have tails beyond the grid: a loss, never a gain.
+    assert np.all(mass <= np.array(expected) + 1e-7)
+    np.testing.assert_allclose(mass[1], expected[1], atol=1e-6)
+    np.testing.assert_allclose(mass[0], expected[0], atol=2e-4)
+
+
+def test_bin_mass_with_residuals_below_a_grey_level_never_exceeds_the_truth():
+    loc = (np.arange(100, 100 + DIMS)[None] + 0.5) / 256
+    levels = np.floor(256 * loc)
+    mass = float(MarginalGaussian(loc, 2.0, 1e-8, 1).bin_log_mass(levels / 255)[0])
+    truth = _brute_force_log_mass(levels[0], loc[0], 2.0, 1e-8)
+    assert truth - 0.05 < mass <= 1e-9 + min(truth, 0.0)
+
+
+def test_bin_masses_of_one_dimension_sum_to_one():
+    levels = np.arange(256)[:, None] / 255
+    mass = MarginalGaussian(np.full([256, 1], 0.3), 2.0, 0.01, 1).bin_log_mass(levels).numpy()
+    # The grid of each level covers 9 deviations of a Gaussian; the Student tails are heavier.
+    assert np.exp(mass).sum() == pytest.approx(1.0, abs=1e-3)
+    assert np.all(mass <= 0.0)

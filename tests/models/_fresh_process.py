@@ -1,0 +1,37 @@
+"""Loads saved models in a process that has imported this package alone, and scores images.
+
+Arguments: a folder with `images.npy` and `<name>.keras` files; writes `<name>.npz` beside them.
+"""
+
+import pathlib
+import sys
+
+import tf_sigma_vae  # noqa: F401  (the only import of the package, as a user would do it)
+
+
+def _main(folder):
+    # After the package, so that it cannot be these that make the classes known to Keras.
+    import keras
+    import numpy as np
+
+    x = np.load(folder / "images.npy")
+    for path in sorted(folder.glob("*.keras")):
+        model = keras.models.load_model(path)
+        output = model(x)
+        np.savez(
+            path.with_suffix(".npz"),
+            log_prob=output.likelihood.log_prob(x),
+            rate=output.rate,
+            sample=model.sample(2, seed=4)[1],
+            policy=model.dtype_policy.name,
+            compute_dtypes=[model.encoder(x).dtype.name, model.decoder(output.z).dtype.name],
+            learning_rate=model.optimizer.learning_rate.numpy(),
+            iterations=model.optimizer.iterations.numpy(),
+            momenta=np.sum([np.sum(np.abs(v.numpy())) for v in model.optimizer.variables[2:]]),
+            provenance=repr(model.likelihood.provenance()),
+            elbo=model.evaluate(x, verbose=0, return_dict=True)["elbo"],
+        )
+
+
+if __name__ == "__main__":
+    _main(pathlib.Path(sys.argv[1]))

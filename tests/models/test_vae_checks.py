@@ -1,0 +1,173 @@
+"""What `vae` refuses, and when."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests._models import IMAGE_SHAPE, images, set_weights, tiny_vae
+from tf_sigma_vae import likelihoods
+from tf_sigma_vae.likelihoods import NotCalibratedError
+
+ANALYTIC = ["gaussian_optimal", "gaussian_optimal_per_image"]
+DIMS = 48
+
+
+def _compiled(likelihood="gaussian_fixed", **kwargs):
+    model = tiny_vae(likelihood, **kwargs)
+    model.compile(keras.optimizers.SGD(1e-3))
+    return model
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"loss": "mse"},
+        {"metrics": ["mae"]},
+        {"weighted_metrics": ["mae"]},
+        {"loss_weights": [1.0]},
+    ],
+)
+def test_compile_refuses_another_objective(refused):
+    with pytest.raises(ValueError, match=rf"compile\({next(iter(refused))}=...\) is not accepted"):
+        tiny_vae().compile("adam", **refused)
+
+
+def test_compile_refuses_a_loss_by_position():
+    with pytest.raises(ValueError, match=r"compile\(loss=...\) is not accepted"):
+        tiny_vae().compile("adam", "mse")
+
+
+@pytest.mark.parametrize("verb", ["fit", "evaluate"])
+def test_eight_bit_images_are_refused_with_the_remedy(verb):
+    x = np.zeros((4, *IMAGE_SHAPE), np.uint8)
+    with pytest.raises(ValueError, match="images must be floats, got uint8: divide 8-bit images"):
+        getattr(_compiled(), verb)(x, verbose=0)
+
+
+@pytest.mark.parametrize("shape", [(6, 4, 2), (4, 6, 1), (4, 6)])
+def test_images_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"images must have shape \('B', 4, 6, 2\), got"):
+        _compiled().check_images(tf.zeros([3, *shape]))
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, 255.0])
+def test_one_value_out_of_range_is_refused(value):
+    x = images(4)
+    x[2, 1, 3, 0] = value
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"images must lie in \[0, 1\]"):
+        _compiled().fit(x, verbose=0)
+
+
+def test_data_of_any_range_fit_a_linear_mean():
+    model = _compiled(likelihoods.GaussianFixed(loc_activation="linear"))
+    history = model.fit(-30.0 + 5.0 * images(4), verbose=0).history
+    assert np.isfinite(history["loss"][0])
+
+
+def test_calibrate_refuses_bad_images_of_an_uncompiled_model():
+    model = tiny_vae("gaussian_optimal")
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"images must lie in \[0, 1\]"):
+        model.calibrate(2.0 + images(4))
+    with pytest.raises(ValueError, match="images must be floats, got uint8"):
+        model.calibrate(np.zeros((4, *IMAGE_SHAPE), np.uint8))
+    with pytest.raises(ValueError, match="at least one example"):
+        model.calibrate(tf.data.Dataset.from_tensor_slices(images(4)).batch(2).take(0))
+    assert model.likelihood.provenance() == {"source": "none"}
+
+
+@pytest.mark.parametrize("likelihood", ANALYTIC)
+def test_nothing_but_training_works_before_there_is_a_scale(likelihood, tmp_path):
+    model, x = _compiled(likelihood), images(4)
+    for attempt in (
+        lambda: model(x),
+        lambda: model.decode(tf.zeros([2, 3])),
+        lambda: model.sample(2),
+        lambda: model.log_importance_weights(x, 2),
+        lambda: model.evaluate(x, verbose=0),
+        lambda: model.predict(x, verbose=0),
+        lambda: model.save(tmp_path / "model.keras"),
+    ):
+        with pytest.raises(NotCalibratedError, match="holds no scale yet"):
+            attempt()
+    assert not list(tmp_path.iterdir())
+    model.fit(x, verbose=0)
+    assert np.isfinite(model.evaluate(x, verbose=0, return_dict=True)["elbo"])
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("encoder", "non-finite posterior loc"),
+        ("decoder", r"non-finite decoder output \(params\)"),
+    ],
+)
+def test_non_finite_weight_stops_training_and_names_the_tensor(part, message):
+    model = _compiled()
+    # The last layer: a fused ReLU of oneDNN turns NaN into 0.
+    kernel = getattr(model, part).head.kernel
+    kernel.assign(tf.fill(kernel.shape, np.nan))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        model.fit(images(4), verbose=0)
+
+
+def test_overflowing_posterior_scale_is_named():
+    model = _compiled()
+    bias = model.encoder.head.bias
+    bias.assign(tf.concat([tf.zeros([3]), tf.fill([3], 100.0)], axis=0))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="non-finite posterior scale"):
+        model.fit(images(4), verbose=0)
+
+
+def test_non_finite_scale_of_the_likelihood_is_named_by_its_term():
+    model = _compiled("gaussian_shared")
+    model.likelihood.trainable_variables[0].assign(np.nan)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="non-finite distortion"):
+        model.fit(images(4), verbose=0)
+
+
+def test_check_of_finite_values_can_be_switched_off():
+    model = _compiled(check_finite=False)
+    bias = model.decoder.trainable_variables[-1]
+    bias.assign(tf.fill(bias.shape, np.nan))
+    assert np.isnan(model.fit(images(4), verbose=0).history["loss"][0])
+
+
+@pytest.mark.parametrize("likelihood", ANALYTIC)
+def test_calibrate_stores_the_float64_mean_over_every_batch(likelihood):
+    model = set_weights(tiny_vae(likelihood))
+    x = images(11)
+    batches = tf.data.Dataset.from_tensor_slices((x, np.arange(11))).batch(4)
+    provenance = model.calibrate(batches, step=42)
+    assert provenance == {"source": "calibrate", "num_examples": 11, "step": 42}
+    loc = model(x).likelihood.mean().numpy().astype(float)
+    expected = np.mean((x - loc) ** 2)
+    assert float(model.likelihood.variance) == pytest.approx(expected, rel=1e-5)
+    model.calibrate(x)
+    assert float(model.likelihood.variance) == pytest.approx(expected, rel=1e-5)
+
+
+def test_calibrate_notes_the_step_of_the_optimizer_and_training_after_it_shows():
+    model = _compiled("gaussian_optimal")
+    model.fit(images(8), batch_size=4, verbose=0)
+    assert model.likelihood.provenance() == {"source": "moving_average", "num_updates": 2}
+    provenance = model.calibrate(images(8))
+    assert provenance == {"source": "calibrate", "num_examples": 8, "step": 2}
+    model.fit(images(8), batch_size=4, verbose=0)
+    assert model.likelihood.provenance() == {"source": "moving_average", "num_updates": 4}
+
+
+def test_calibrate_leaves_other_likelihoods_as_they_are():
+    model = tiny_vae("gaussian_shared")
+    before = model.likelihood.get_weights()
+    assert model.calibrate(images(4)) == {"source": "weights"}
+    np.testing.assert_array_equal(model.likelihood.get_weights(), before)
+
+
+def test_calibrated_variance_makes_the_training_set_distortion_optimal():
+    likelihood = likelihoods.GaussianOptimal(bound="none")
+    model, x = set_weights(tiny_vae(likelihood)), images(16)
+    model.calibrate(x)
+    variance = float(likelihood.variance)
+    expected = DIMS / 2 * (np.log(2 * np.pi * variance) + 1)
+    assert np.mean(model(x).distortion) == pytest.approx(expected, rel=1e-5)
