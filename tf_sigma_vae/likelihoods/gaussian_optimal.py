@@ -42,7 +42,7 @@ class GaussianOptimal(_gaussian.GaussianLikelihood):
         average_over: str = "batch",
         bound: str = "floor",
         floor: float = _gaussian.HALF_GREY_LEVEL,
-        momentum: float = 0.99,
+        momentum: float = 0.9,
         loc_activation: str = "sigmoid",
         **kwargs,
     ):

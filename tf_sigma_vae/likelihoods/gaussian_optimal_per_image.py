@@ -17,7 +17,7 @@ class GaussianOptimalPerImage(GaussianOptimal):
         self,
         bound: str = "floor",
         floor: float = _gaussian.HALF_GREY_LEVEL,
-        momentum: float = 0.99,
+        momentum: float = 0.9,
         loc_activation: str = "sigmoid",
         **kwargs,
     ):

@@ -141,10 +141,6 @@ class LatentVariableModel(keras.Model):
                 )
         super().compile(optimizer=optimizer, **kwargs)
 
-    def get_compile_config(self):
-        """Arguments of `compile`, saved with the model."""
-        return super().get_compile_config()
-
     def compile_from_config(self, config):
         """Compiles a loaded model as it was when saved, with the optimizer's state to follow."""
         given = keras.saving.deserialize_keras_object(config)
