@@ -55,7 +55,13 @@ setup(
     packages=[*find_packages(include=["tf_sigma_vae", "tf_sigma_vae.*"]), "tf_sigma_vae.configs"],
     package_dir={"tf_sigma_vae.configs": "configs"},
     package_data={
-        "tf_sigma_vae": ["data/**/*.tsv", "data/**/*.md", "data/**/*.bib", "data/**/TAGS.txt", "data/**/*.mat"]
+        "tf_sigma_vae": [
+            "data/**/*.tsv",
+            "data/**/*.md",
+            "data/**/*.bib",
+            "data/**/TAGS.txt",
+            "data/**/*.mat",
+        ]
     },
     include_package_data=False,
     install_requires=[

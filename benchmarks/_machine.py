@@ -3,6 +3,9 @@
 import contextlib
 import pathlib
 
+# Above it, what is measured is as much the neighbors as the competitors.
+MAX_OTHERS = 0.1
+
 
 def _sum_fields(path: str, first: int, last: int) -> int:
     """Returns the sum of some fields of the first line of a Linux accounting file."""
@@ -35,7 +38,15 @@ class OthersTime:
         capacity = _sum_fields("/proc/stat", 0, 8)
         return busy, _sum_fields(f"/proc/{process_id}/stat", 11, 13), capacity
 
-    def __str__(self):
-        if not self._known or not self._total:
-            return "unknown"
-        return f"{100 * self._others / self._total:.0f} %"
+    def describe(self) -> str:
+        """Returns the share of others, with a warning where it spoils the measurement."""
+        if not self._total:
+            return "processor time of other processes: unknown on this system"
+        share = self._others / self._total
+        line = f"processor time of other processes meanwhile: {100 * share:.0f} %"
+        if share > MAX_OTHERS:
+            line += (
+                "\nTHE MACHINE WAS BUSY: these ratios do not count, since a busy core costs some "
+                "thread pools more than others. Run it again on a quiet machine."
+            )
+        return line

@@ -69,7 +69,7 @@ class Gate(keras.callbacks.Callback):
         super().__init__()
         self._facts = facts
         self._remaining = _worker.WARMUP_UNITS
-        self._start = math.nan
+        self._stopwatch = None
 
     def on_train_batch_end(self, batch, logs=None):
         """Counts a step; at the end of an order, reports and waits for the next."""
@@ -78,15 +78,15 @@ class Gate(keras.callbacks.Callback):
             return
         # Reading a value waits for the step where a device runs ahead of Python.
         self.model.optimizer.iterations.numpy()
-        if math.isnan(self._start):
+        if self._stopwatch is None:
             parameters = sum(math.prod(v.shape) for v in self.model.trainable_variables)
             _worker.report_ready(parameters=parameters, **self._facts)
         else:
-            _worker.report_seconds(time.perf_counter() - self._start)
+            self._stopwatch.report()
         self._remaining = _worker.next_order()
         if self._remaining == 0:
             raise SystemExit(0)
-        self._start = time.perf_counter()
+        self._stopwatch = _worker.Stopwatch()
 
 
 def serve_training(config: Config, workdir: str):

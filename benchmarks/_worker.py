@@ -1,7 +1,8 @@
 """One competitor in its own process, so that no framework's threads disturb another's.
 
 Protocol, a line each: the worker prints `ready {json}` once it is warm; `go N` on its standard
-input makes it run N units of work and print `seconds S`; `quit` or a closed input ends it.
+input makes it run N units of work and print `seconds S P`, the time on the clock and that of the
+processors; `quit` or a closed input ends it.
 """
 
 import argparse
@@ -29,9 +30,17 @@ def next_order() -> int:
     return int(words[1]) if words and words[0] == "go" else 0
 
 
-def report_seconds(seconds: float):
-    """Answers the parent's last order."""
-    print(f"seconds {seconds!r}", file=_PIPE, flush=True)
+class Stopwatch:
+    """Measures an order, from its construction to `report`."""
+
+    def __init__(self):
+        self._clock, self._processors = time.perf_counter(), time.process_time()
+
+    def report(self):
+        """Answers the parent's last order."""
+        clock = time.perf_counter() - self._clock
+        processors = time.process_time() - self._processors
+        print(f"seconds {clock!r} {processors!r}", file=_PIPE, flush=True)
 
 
 def serve(run, **facts):
@@ -39,9 +48,9 @@ def serve(run, **facts):
     run(WARMUP_UNITS)
     report_ready(**facts)
     while units := next_order():
-        start = time.perf_counter()
+        stopwatch = Stopwatch()
         run(units)
-        report_seconds(time.perf_counter() - start)
+        stopwatch.report()
 
 
 def sgemm_runner():

@@ -17,7 +17,6 @@ import json
 import os
 import pathlib
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,26 +27,19 @@ import numpy as np
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks._arithmetic import training_flops_per_image  # noqa: E402
 from benchmarks._machine import OthersTime  # noqa: E402
+from benchmarks._report import (  # noqa: E402
+    BASELINE,
+    COMPETITORS,
+    SGEMM,
+    Rates,
+    checkpoint_shares,
+    report,
+)
 
-SGEMM = "sgemm"
-BASELINE = "torch:authors"
-COMPETITORS = {
-    BASELINE: "PyTorch, eager float32, as published",
-    "torch:best": "PyTorch, channels_last, bfloat16, fused Adam",
-    "ours:float32": "ours, fit, float32",
-    "ours:bfloat16": "ours, fit, mixed_bfloat16",
-    "ours:float32_step": "ours, step alone, float32",
-    "ours:bfloat16_step": "ours, step alone, mixed_bfloat16",
-    "ours:jit": "ours, fit, float32, jit_compile",
-}
 DEFAULT = [name for name in COMPETITORS if name != "ours:jit"]
-# What is asked of a training path: times the baseline, and the share of a step.
-TARGETS = {"ours:float32": 1.2, "ours:bfloat16": 2.0}
-MAX_OVERHEAD = 0.05
 IMAGES = "images.npz"
-# Products of 2048 x 2048 matrices a round, about as long as a training step or two.
+# Products of 2048 x 2048 matrices a round: about a second on two cores.
 SGEMM_UNITS = 8
 # Lets the threads of the previous competitor stop spinning.
 REST_SECONDS = 0.5
@@ -83,11 +75,12 @@ class Worker:
             raise RuntimeError(f"{self.name} stopped:\n{self._log.read()[-4000:]}")
         return line.removeprefix(f"{word} ")
 
-    def run(self, units: int) -> float:
-        """Runs some units of work and returns the seconds they took."""
+    def run(self, units: int) -> tuple[float, float]:
+        """Runs some units of work and returns the seconds by the clock and of the processors."""
         self._process.stdin.write(f"go {units}\n")
         self._process.stdin.flush()
-        return float(self._answer("seconds"))
+        clock, processors = self._answer("seconds").split()
+        return float(clock), float(processors)
 
     def close(self):
         """Ends the process."""
@@ -118,10 +111,10 @@ def load_images(data_dir: str | None) -> tuple[np.ndarray, str]:
         return images, "scikit-learn's digits, enlarged to 28x28 (no Fashion-MNIST in --data_dir)"
 
 
-def measure(workers: list[Worker], args: argparse.Namespace, others: OthersTime):
-    """Returns, for each competitor, its rate in every round: images/s, or FLOP/s for sgemm."""
+def measure(workers: list[Worker], args: argparse.Namespace, others: OthersTime) -> Rates:
+    """Runs the rounds."""
     order = random.Random(args.seed)
-    rates: dict[str, list[float]] = {worker.name: [] for worker in workers}
+    rates = Rates({w.name: [] for w in workers}, {w.name: [] for w in workers})
     for number in range(args.rounds):
         for worker in order.sample(workers, len(workers)):
             time.sleep(REST_SECONDS)
@@ -130,70 +123,11 @@ def measure(workers: list[Worker], args: argparse.Namespace, others: OthersTime)
             else:
                 work, units = args.steps * args.batch_size, args.steps
             with others.around(worker.process_id):
-                rates[worker.name].append(work / worker.run(units))
+                clock, processors = worker.run(units)
+            rates.clock[worker.name].append(work / clock)
+            rates.processors[worker.name].append(work / processors)
         print(f"round {number + 1} of {args.rounds} done", file=sys.stderr)
     return rates
-
-
-def _spread(values: list[float], digits: int = 2) -> str:
-    middle = statistics.median(values)
-    return f"{middle:.{digits}f} ({min(values):.{digits}f}..{max(values):.{digits}f})"
-
-
-def _quotients(numerators: list[float], denominators: list[float]) -> list[float]:
-    return [a / b for a, b in zip(numerators, denominators, strict=True)]
-
-
-def checkpoint_shares(workers: list[Worker], rates, batch_size: int) -> dict[str, float]:
-    """Returns the part of the training time that checkpoints take at their default cadence."""
-    shares = {}
-    for worker in workers:
-        if "checkpoint_seconds" in worker.facts:
-            step_seconds = batch_size / statistics.median(rates[worker.name])
-            between = worker.facts["checkpoint_every_steps"] * step_seconds
-            shares[worker.name] = worker.facts["checkpoint_seconds"] / between
-    return shares
-
-
-def report(rates: dict[str, list[float]], checkpoints: dict[str, float]) -> str:
-    """Returns the table: median and (min..max) over the rounds, ratios taken within a round."""
-    flops = training_flops_per_image()
-    peak = rates[SGEMM]
-    lines = [
-        f"sgemm peak, measured in the same rounds: {_spread([p / 1e9 for p in peak], 0)} GFLOP/s",
-        f"one image costs {flops / 1e6:.1f} MFLOP in training",
-        "",
-        f"{'competitor':44} {'images/s':>20} {'x published':>20} {'share of peak':>20}",
-    ]
-    for name, label in COMPETITORS.items():
-        if name not in rates:
-            continue
-        ratios = _quotients(rates[name], rates[BASELINE])
-        shares = _quotients([rate * flops for rate in rates[name]], peak)
-        cells = (_spread(rates[name], 0), _spread(ratios), _spread(shares))
-        lines.append(f"{label:44} " + " ".join(f"{cell:>20}" for cell in cells))
-    lines.append("")
-    for name in TARGETS:
-        lines += _verdicts(rates, checkpoints, name)
-    return "\n".join(lines)
-
-
-def _verdicts(rates, checkpoints: dict[str, float], name: str) -> list[str]:
-    """Returns what is asked of a training path beside what was measured."""
-    if name not in rates:
-        return []
-    ratio = statistics.median(_quotients(rates[name], rates[BASELINE]))
-    lines = [f"{COMPETITORS[name]}: {ratio:.2f}x published, asked for {TARGETS[name]:.1f}x"]
-    step = f"{name}_step"
-    if step in rates:
-        share = checkpoints[name]
-        overheads = [100 * (q - 1 + share) for q in _quotients(rates[step], rates[name])]
-        lines.append(
-            f"{COMPETITORS[name]}: input pipeline and callbacks cost {_spread(overheads, 1)} % "
-            f"of a step ({100 * share:.1f} % of it for checkpoints), "
-            f"asked for less than {100 * MAX_OVERHEAD:.0f} %"
-        )
-    return lines
 
 
 def parse_args() -> argparse.Namespace:
@@ -201,7 +135,11 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data_dir", help="where TensorFlow Datasets prepared fashion_mnist")
+    parser.add_argument(
+        "--data_dir",
+        type=os.path.expanduser,
+        help="where TensorFlow Datasets prepared fashion_mnist",
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=25, help="training steps a round")
     parser.add_argument("--batch_size", type=int, default=128)
@@ -236,11 +174,11 @@ def main():
             raise RuntimeError(f"the models are not equal: they have {sizes} parameters")
         others = OthersTime()
         rates = measure(workers, args, others)
-        checkpoints = checkpoint_shares(workers, rates, args.batch_size)
-    print(f"processor time taken by other processes meanwhile: {others}")
-    print(report(rates, checkpoints))
+        facts = {worker.name: worker.facts for worker in workers}
+        checkpoints = checkpoint_shares(facts, rates, args.batch_size)
+    print(f"{report(rates, checkpoints)}\n\n{others.describe()}")
     if args.json:
-        args.json.write_text(json.dumps({"images": what, "rates": rates}, indent=1))
+        args.json.write_text(json.dumps({"images": what, "rates": rates._asdict()}, indent=1))
 
 
 if __name__ == "__main__":
