@@ -10,8 +10,12 @@ compared=()
 
 for variant in "${variants[@]}"; do
   run="$workdir/$variant"
+  options=()
+  # From scale 1 the learned scale would need thousands of steps to come down.
+  [ "$variant" = gaussian_shared ] && options=(--config.likelihood_options.initial_scale=data)
   echo "== $variant"
-  sigma-vae-train --config=configs/digits_vae.py --variant="$variant" --workdir="$run"
+  sigma-vae-train --config=configs/digits_vae.py --variant="$variant" --workdir="$run" \
+    "${options[@]}"
   sigma-vae-sample --workdir="$run"
   compared+=("--workdir=$run")
 done

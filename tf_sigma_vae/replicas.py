@@ -1,4 +1,4 @@
-"""Sums over the replicas of a `tf.distribute` strategy."""
+"""Sums over the replicas of a `tf.distribute` strategy, and values of replicated variables."""
 
 import tensorflow as tf
 
@@ -19,3 +19,8 @@ def replica_sum(value: tf.Tensor) -> tf.Tensor:
     if context is None or context.num_replicas_in_sync == 1:
         return value
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def host_value(variable):
+    """Value of a scalar variable as a Python number, whether or not replicas mirror it."""
+    return tf.convert_to_tensor(variable).numpy().item()

@@ -6,7 +6,14 @@ import sys
 import pytest
 
 FLAGS = {
-    "train": ["--config", "--config.num_epochs", "--dataset", "--variant", "--workdir", "--dry_run"],
+    "train": [
+        "--config",
+        "--config.num_epochs",
+        "--dataset",
+        "--variant",
+        "--workdir",
+        "--dry_run",
+    ],
     "evaluate": ["--workdir", "--split", "--num_samples"],
 }
 

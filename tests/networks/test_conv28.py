@@ -82,3 +82,14 @@ def test_too_small_images_are_refused(shape):
 def test_width_below_one_is_refused():
     with pytest.raises(ValueError, match="width must be at least 1, got 0"):
         conv28.Encoder((8, 8, 1), 4, width=0)
+
+
+def test_layers_start_from_numbers_of_their_own():
+    networks = [conv28.Encoder((8, 8, 1), 6, width=4), conv28.Decoder((8, 8, 1), 3, 1, width=4)]
+    kernels = []
+    for network, size in zip(networks, [(None, 8, 8, 1), (None, 3)], strict=True):
+        network.build(size)
+        kernels += [v.numpy().ravel()[:36] for v in network.weights if v.name == "kernel"]
+    correlation = np.abs(np.corrcoef([kernel for kernel in kernels if kernel.size == 36]))
+    # |r| of independent pairs of 36 numbers exceeds 0.7 with probability 2e-6.
+    assert np.all(correlation[np.triu_indices(len(correlation), k=1)] < 0.7)

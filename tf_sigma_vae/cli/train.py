@@ -49,7 +49,11 @@ def dry_run(config: Config, data_dir: str | None, download: bool) -> None:
             print(f"{name}: {len(images)} images {images.shape[1:]} {images.dtype}")
     print(f"parameters: {model.count_params():,}; training steps: {num_steps:,}")
     batches = data.training_batches(
-        splits.train, global_batch_size=config.global_batch_size, seed=config.seed
+        splits.train,
+        global_batch_size=config.global_batch_size,
+        seed=config.seed,
+        dequantize=config.dequantize,
+        flip=config.flip,
     )
     x = next(iter(batches))
     low, high = float(tf.reduce_min(x)), float(tf.reduce_max(x))

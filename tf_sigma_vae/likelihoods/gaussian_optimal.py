@@ -24,7 +24,7 @@ import tensorflow as tf
 from tf_sigma_vae.distributions import MarginalGaussian
 from tf_sigma_vae.likelihoods import _gaussian, _inverse_gamma
 from tf_sigma_vae.likelihoods._base import NotCalibratedError
-from tf_sigma_vae.replicas import replica_sum
+from tf_sigma_vae.replicas import host_value, replica_sum
 
 AVERAGES = ("batch", "image")
 BOUNDS = ("floor", "soft_clip", "none")
@@ -174,7 +174,7 @@ class GaussianOptimal(_gaussian.GaussianLikelihood):
     def require_scale(self):
         """See `Likelihood.require_scale`."""
         self.ensure_built(())  # Of scalars alone: any shape will do.
-        if int(self.num_updates) == 0 and int(self.calibration_examples) == 0:
+        if host_value(self.num_updates) == 0 and host_value(self.calibration_examples) == 0:
             raise NotCalibratedError(
                 f"{type(self).__name__} holds no scale yet: it is a statistic of the training "
                 "data. Train the model, or call model.calibrate(training_data) first."
@@ -197,7 +197,7 @@ class GaussianOptimal(_gaussian.GaussianLikelihood):
         per_image = errors / num_dims
         self.variance.assign(np.float32(per_image.mean()))
         if self.average_over == "image":
-            floor = float(self._bounded_scale(self.variance)) ** 2 - float(self.variance)
+            floor = float(self._bounded_scale(self.variance)) ** 2 - host_value(self.variance)
             concentration, scale = _inverse_gamma.fit(errors + num_dims * floor, num_dims)
             self.variance_square.assign(np.float32((per_image**2).mean()))
             self.concentration.assign(concentration)
@@ -208,14 +208,14 @@ class GaussianOptimal(_gaussian.GaussianLikelihood):
     def provenance(self):
         """Source of the stored variance, and its number of examples and step if calibrated."""
         self.ensure_built(())
-        if int(self.calibration_examples) > 0:
+        if host_value(self.calibration_examples) > 0:
             return {
                 "source": "calibrate",
-                "num_examples": int(self.calibration_examples),
-                "step": int(self.calibration_step),
+                "num_examples": host_value(self.calibration_examples),
+                "step": host_value(self.calibration_step),
             }
-        if int(self.num_updates) > 0:
-            return {"source": "moving_average", "num_updates": int(self.num_updates)}
+        if host_value(self.num_updates) > 0:
+            return {"source": "moving_average", "num_updates": host_value(self.num_updates)}
         return {"source": "none"}
 
     def get_config(self):

@@ -20,7 +20,7 @@ from tf_sigma_vae import noise, objectives
 from tf_sigma_vae.likelihoods import Likelihood
 from tf_sigma_vae.models._images import require_images
 from tf_sigma_vae.models._output import Output
-from tf_sigma_vae.replicas import replica_sum
+from tf_sigma_vae.replicas import host_value, replica_sum
 
 tfd = tfp.distributions
 
@@ -299,7 +299,7 @@ class LatentVariableModel(keras.Model):
                 x = batch[0] if isinstance(batch, tuple) else batch
                 statistics.append(self._calibration_statistic(x).numpy())
             if step is None:
-                step = 0 if self.optimizer is None else int(self.optimizer.iterations)
+                step = 0 if self.optimizer is None else host_value(self.optimizer.iterations)
             errors = np.concatenate(statistics) if statistics else np.zeros(0)
             self.likelihood.calibrate(errors, int(np.prod(self.image_shape)), step)
         return self.likelihood.provenance()

@@ -13,6 +13,17 @@ import keras
 MIN_SIZE = 8
 
 
+def _layer(kind: type[keras.layers.Layer], *args, **kwargs) -> keras.layers.Layer:
+    """A layer whose kernel starts uniform within `1 / sqrt(fan_in)`, as the authors' framework has.
+
+    By the fan-in alone: an average with the fan-out, Keras's default, would let the 20 latents
+    enter the wide first map of the decoder seven times weaker, and training start slower.
+    """
+    # An instance a layer: a shared one would start them all from the same random numbers.
+    start = keras.initializers.VarianceScaling(1.0 / 3.0, "fan_in", "uniform")
+    return kind(*args, kernel_initializer=start, **kwargs)
+
+
 def _map_sizes(image_shape) -> list[tuple[int, int]]:
     """Height and width of the maps at full, half and quarter resolution, rounded up."""
     height, width = image_shape[:2]
@@ -50,13 +61,14 @@ class Encoder(keras.layers.Layer):
         self.image_shape, self.num_outputs = tuple(image_shape), num_outputs
         self.width = width
         options = {"padding": "same", "activation": "relu", "dtype": self.dtype_policy}
+        convolution = keras.layers.Conv2D
         self.convolutions = [
-            keras.layers.Conv2D(width, 3, name="conv0", **options),
-            keras.layers.Conv2D(2 * width, 4, strides=2, name="conv1", **options),
-            keras.layers.Conv2D(4 * width, 5, strides=2, name="conv2", **options),
+            _layer(convolution, width, 3, name="conv0", **options),
+            _layer(convolution, 2 * width, 4, strides=2, name="conv1", **options),
+            _layer(convolution, 4 * width, 5, strides=2, name="conv2", **options),
         ]
         self.flatten = keras.layers.Flatten(dtype=self.dtype_policy)
-        self.head = keras.layers.Dense(num_outputs, dtype=self.dtype_policy, name="head")
+        self.head = _layer(keras.layers.Dense, num_outputs, dtype=self.dtype_policy, name="head")
 
     def build(self, input_shape):
         """Creates the weights."""
@@ -107,13 +119,13 @@ class Decoder(keras.layers.Layer):
         height, breadth = self.map_sizes[2]
         policy = {"dtype": self.dtype_policy}
         hidden = {"padding": "same", "activation": "relu", **policy}
-        self.stem = keras.layers.Dense(height * breadth * 4 * width, name="stem", **policy)
+        self.stem = _layer(keras.layers.Dense, height * breadth * 4 * width, name="stem", **policy)
         self.reshape = keras.layers.Reshape((height, breadth, 4 * width), **policy)
         transposed = keras.layers.Conv2DTranspose
         self.convolutions = [
-            transposed(2 * width, 6, strides=2, name="deconv0", **hidden),
-            transposed(width, 6, strides=2, name="deconv1", **hidden),
-            transposed(params_channels, 5, padding="same", name="deconv2", **policy),
+            _layer(transposed, 2 * width, 6, strides=2, name="deconv0", **hidden),
+            _layer(transposed, width, 6, strides=2, name="deconv1", **hidden),
+            _layer(transposed, params_channels, 5, padding="same", name="deconv2", **policy),
         ]
 
     def build(self, input_shape):

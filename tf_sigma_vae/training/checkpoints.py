@@ -37,6 +37,9 @@ class Checkpoints:
           folder: Where checkpoints are written.
           model: Compiled model whose optimizer is built.
           keep: Number of checkpoints to keep.
+
+        Raises:
+          CheckpointError: If there are checkpoints whose list is missing or corrupt.
         """
         self.folder, self.keep = folder, keep
         metric_variables = [v.value for metric in model.metrics for v in metric.variables]
@@ -52,6 +55,7 @@ class Checkpoints:
         state = tf.train.Checkpoint(
             weights=weights, optimizer=optimizer, metrics=metric_variables, counters=counters
         )
+        self._require_index()
         self._state = tf.train.CheckpointManager(state, folder, keep, checkpoint_name="step")
         best = tf.train.Checkpoint(weights=weights, optimizer=optimizer)
         best_folder = os.path.join(folder, "best")
@@ -89,16 +93,42 @@ class Checkpoints:
             return 0
         try:
             self._state.checkpoint.restore(latest).assert_consumed()
-        except (tf.errors.OpError, AssertionError, ValueError) as error:
-            others = [path for path in self._state.checkpoints if path != latest]
+        # TensorFlow lets a torn file through as an IndexError.
+        except (tf.errors.OpError, AssertionError, ValueError, LookupError, RuntimeError) as error:
             raise CheckpointError(
-                f"cannot read the checkpoint {latest!r}: {error}. "
-                + (f"Earlier ones: {others}. " if others else "There is no earlier one. ")
-                + f"To go back to an earlier one, remove the file {latest + '.index'!r} and its "
-                f"line in {os.path.join(self.folder, 'checkpoint')!r}."
+                f"cannot read the checkpoint {latest!r}: {error}. {self._way_back(latest)}"
             ) from error
         self.keep_running_metrics()
         return int(self.step)
+
+    def _require_index(self) -> None:
+        """Refuses to start anew over checkpoints whose list is missing or corrupt."""
+        names = os.listdir(self.folder) if os.path.isdir(self.folder) else []
+        written = [name.removesuffix(".index") for name in names if name.endswith(".index")]
+        if not written:
+            return
+        try:
+            listing = tf.train.get_checkpoint_state(self.folder)
+        except ValueError:
+            listing = None
+        if listing is None:
+            newest = max(written, key=lambda name: int(name.rpartition("-")[2]))
+            raise CheckpointError(
+                f"{os.path.join(self.folder, 'checkpoint')!r} is missing or corrupt, but there are "
+                f"checkpoints: {', '.join(sorted(written))}. Restore that file (one line: "
+                f'model_checkpoint_path: "{newest}"), or remove the workdir to start anew'
+            )
+
+    def _way_back(self, latest: str) -> str:
+        """What to do when the latest checkpoint cannot be read."""
+        others = [path for path in self._state.checkpoints if path != latest]
+        if not others:
+            return "There is no earlier one: remove the workdir to start anew"
+        broken, good = os.path.basename(latest), os.path.basename(others[-1])
+        return (
+            f"Earlier ones: {others}. To go back to the last of them, replace {broken} by {good} "
+            f"in {os.path.join(self.folder, 'checkpoint')!r}"
+        )
 
     def keep_running_metrics(self) -> None:
         """Keeps the running metrics for `restore_running_metrics`."""

@@ -155,7 +155,7 @@ def fit(config, model, splits, checkpoints, files, num_steps: int, verbose: int)
                     verbose=verbose,
                 )
             except tf.errors.InvalidArgumentError as error:
-                raise _explained(error, model, checkpoints) from error
+                raise _explained(error, config, callbacks[-1], checkpoints) from error
             step = int(checkpoints.step)
 
 
@@ -193,15 +193,18 @@ def _innermost(model) -> keras.optimizers.Optimizer:
     return getattr(model.optimizer, "inner_optimizer", model.optimizer)
 
 
-def _explained(error: tf.errors.InvalidArgumentError, model, checkpoints) -> Exception:
+def _explained(error: tf.errors.InvalidArgumentError, config, counter, checkpoints) -> Exception:
     """The failed check of a step, said with the step and the term that broke."""
     message = str(error)
-    step = int(tf.convert_to_tensor(model.optimizer.iterations)) + 1
+    # Not the optimizer's count: its update may or may not have run beside the failed check.
+    first = counter.step + 1
+    last = min(counter.step + config.steps_per_execution, counter.end)
+    step = f"step {first}" if last <= first else f"one of the steps {first} to {last}"
     if "non-finite" in message:
         start = message.index("non-finite")
         what = message[start:].split(" : ")[0].split("\n")[0]
         return NonFiniteError(
-            f"training stopped at step {step}: {what}. The last good checkpoint is "
+            f"training stopped at {step}: {what}. The last good checkpoint is "
             f"{checkpoints.latest!r}. Try a lower learning_rate, clip_norm, or a longer warm-up"
         )
     if "images must" in message:

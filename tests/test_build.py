@@ -1,0 +1,112 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tf_sigma_vae import build, likelihoods, plugins
+from tf_sigma_vae.config import Config
+
+TINY = Config(
+    dataset="synthetic",
+    dataset_options={"num_train": 20, "num_test": 5, "image_size": (4, 6)},
+    network="dense",
+    network_options={"hidden_sizes": (5,)},
+    latent_size=3,
+)
+
+
+def tiny(**changes):
+    return dataclasses.replace(TINY, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataset": "minst"}, "unknown dataset 'minst'; did you mean 'mnist'\\? known: digits, "),
+        ({"likelihood": "gauss"}, r"unknown likelihood \(--variant\) 'gauss'; .*known: .*mse"),
+        ({"network": "conv82"}, "unknown network 'conv82'; .*known: conv28, dense"),
+        ({"model": "gan"}, "unknown model 'gan'; known: vae"),
+        (
+            {"dataset_options": {"sise": 4}},
+            "dataset 'synthetic' has no option 'sise'; it takes: .*image_size.*num_train",
+        ),
+        (
+            {"likelihood_options": {"momentun": 0.5}},
+            "likelihood 'gaussian_optimal' has no option 'momentun'; it takes: .*momentum",
+        ),
+        (
+            {"network_options": {"width": 4}},
+            "network 'dense' has no option 'width'; it takes: .*hidden_sizes",
+        ),
+        ({"dataset_options": {"num_train": 0}}, "num_train must be a whole number of at least 1"),
+        ({"likelihood_options": {"momentum": 1.5}}, r"momentum must lie in \[0, 1\), got 1.5"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_with_the_known_names(changes, message):
+    with pytest.raises(ValueError, match=message):
+        build.check(tiny(**changes))
+
+
+def test_what_can_be_built_passes_the_check_without_reading_data(monkeypatch):
+    cls = plugins.find("data", "synthetic")
+    monkeypatch.setattr(cls, "load", None)
+    build.check(TINY)
+
+
+def test_the_splits_follow_the_config():
+    splits = build.load_splits(tiny(validation_fraction=0.25))
+    assert [part.shape for part in splits] == [(15, 4, 6, 1), (5, 4, 6, 1), (5, 4, 6, 1)]
+    assert build.load_splits(tiny(validation_fraction=0.0)).validation is None
+    same = build.load_splits(tiny(validation_fraction=0.25))
+    other = build.load_splits(tiny(validation_fraction=0.25, seed=1))
+    np.testing.assert_array_equal(splits.validation, same.validation)
+    assert (splits.validation != other.validation).any()
+
+
+def test_the_model_gets_every_choice_of_the_config():
+    config = tiny(
+        likelihood="gaussian_shared",
+        likelihood_options={"initial_scale": 0.25},
+        beta=2.0,
+        free_bits=0.5,
+        rate_warmup_steps=7,
+        seed=11,
+        precision="mixed_bfloat16",
+    )
+    model = build.model(config, (4, 6, 1))
+    assert isinstance(model.likelihood, likelihoods.GaussianShared)
+    assert model.likelihood.initial_scale == 0.25
+    assert (model.beta, model.free_bits, model.rate_warmup_steps) == (2.0, 0.5, 7)
+    assert (model.seed, model.latent_size, model.name) == (11, 3, "vae")
+    assert model.network_options == {"hidden_sizes": [5]}
+    assert model.dtype_policy.name == "mixed_bfloat16"
+    assert model.encoder.dtype_policy.name == "mixed_bfloat16"
+    assert model.optimizer is None
+
+
+def test_the_initial_weights_are_drawn_by_the_seed():
+    same, again, other = (build.model(tiny(seed=seed), (4, 6, 1)) for seed in (1, 1, 2))
+    kernels = [model.encoder.get_weights()[0] for model in (same, again, other)]
+    np.testing.assert_array_equal(kernels[0], kernels[1])
+    assert (kernels[0] != kernels[2]).any()
+
+
+def test_a_likelihood_of_another_range_is_refused(monkeypatch):
+    head = likelihoods.GaussianFixed()
+    head.value_range = (0.0, 0.5)
+    monkeypatch.setattr(build, "likelihood", lambda config: head)
+    with pytest.raises(ValueError, match=r"'gaussian_fixed' takes values in \(0.0, 0.5\), but"):
+        build.model(tiny(likelihood="gaussian_fixed"), (4, 6, 1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        ({"num_epochs": 3, "global_batch_size": 8}, 9),  # 20 images: 8 + 8 + 4
+        ({"num_epochs": 3, "global_batch_size": 10}, 6),
+        ({"num_epochs": 3, "global_batch_size": 100}, 3),
+        ({"num_epochs": 3, "num_train_steps": 4}, 4),
+    ],
+)
+def test_the_number_of_steps_counts_partial_batches(changes, steps):
+    assert build.num_train_steps(tiny(**changes), num_examples=20) == steps

@@ -1,0 +1,68 @@
+import pytest
+import tensorflow as tf
+
+from tests.training._runs import metric_lines, tiny_config, train
+from tf_sigma_vae import image_grid
+from tf_sigma_vae.training import metrics_log
+
+FLOAT32 = 1e-6
+"""Relative; event files hold float32."""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of two epochs with event files, and what these hold."""
+    event_accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator"
+    )
+    folder = tmp_path_factory.mktemp("run")
+    config = tiny_config(
+        likelihood="gaussian_optimal",
+        tensorboard=True,
+        dataset_options={"num_train": 40, "num_test": 8, "image_size": 4},
+    )
+    train(config, folder)
+    everything = {"tensors": 0, "images": 0, "scalars": 0}
+    events = event_accumulator.EventAccumulator(str(folder / "tensorboard"), everything)
+    events.Reload()
+    return folder, events
+
+
+def scalars(events, tag):
+    """Steps and values of a series."""
+    return {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors(tag)}
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_the_scalars_are_the_lines_of_the_metrics(run, split):
+    folder, events = run
+    lines = metric_lines(folder, split)
+    names = [name for name in lines[0] if name not in ("step", "split")]
+    assert {"elbo", "rate", "distortion", "log_scale", "beta_equivalent"} <= set(names)
+    for name in names:
+        expected = {line["step"]: line[name] for line in lines}
+        assert scalars(events, f"{split}/{name}") == pytest.approx(expected, rel=FLOAT32)
+
+
+@pytest.mark.parametrize("tag", ["reconstructions", "prior_mean"])
+def test_there_is_a_picture_after_every_epoch(run, tag):
+    _, events = run
+    series = events.Tensors(tag)
+    assert [event.step for event in series] == [1, 2]
+    for event in series:
+        width, height, png = tf.make_ndarray(event.tensor_proto)[:3]
+        picture = tf.io.decode_png(png)
+        assert picture.shape[:2] == (int(height), int(width))
+        assert tf.reduce_max(picture) > tf.reduce_min(picture)
+
+
+def test_without_tensorboard_a_run_says_so_and_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(metrics_log, "has_tensorboard", lambda: False)
+    monkeypatch.setattr(image_grid, "prior_grid", None)
+    config = tiny_config(
+        likelihood="gaussian_fixed", tensorboard=True, num_train_steps=1, validation_fraction=0.0
+    )
+    train(config, tmp_path)
+    assert "TensorBoard is not installed: no event files" in capsys.readouterr().out
+    assert not (tmp_path / "tensorboard").exists()
+    assert (tmp_path / "model.keras").exists()
