@@ -9,6 +9,6 @@ from tf_sigma_vae.config import base
 def get_config():
     config = base()
     config.dataset = "frey_face"
-    config.num_epochs = 100
+    config.num_epochs = 60
     config.learning_rate_schedule = "cosine"
     return config

@@ -32,6 +32,7 @@ if _keras.config.image_data_format() != "channels_last":
 from tf_sigma_vae import (
     data,
     distributions,
+    evaluation,
     likelihoods,
     models,
     networks,
@@ -44,6 +45,7 @@ __version__ = "0.1.0"
 __all__ = [
     "data",
     "distributions",
+    "evaluation",
     "likelihoods",
     "load",
     "models",

@@ -5,6 +5,8 @@ import keras
 from tf_sigma_vae import data, plugins
 from tf_sigma_vae.config import Config
 
+_ANY_IMAGE_SHAPE = (64, 64, 3)
+
 
 def dataset(config: Config) -> data.ImageDataset:
     """The dataset plug-in with its options.
@@ -40,6 +42,8 @@ def check(config: Config) -> None:
     module = plugins.find_module("networks", config.network)
     for cls in (module.Encoder, module.Decoder):
         plugins.check_options(cls, config.network_options, f"network {config.network!r}")
+        # Their values, on images of a size that every network takes.
+        cls(_ANY_IMAGE_SHAPE, 1, *([1] if cls is module.Decoder else []), **config.network_options)
 
 
 def load_splits(config: Config, data_dir: str | None = None, download: bool = False) -> data.Splits:

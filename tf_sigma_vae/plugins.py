@@ -69,11 +69,11 @@ def camel_case(name: str) -> str:
 def options(cls: type) -> dict[str, object]:
     """Names and defaults of the options that a plug-in's constructor takes.
 
-    Variadic arguments and Keras's own (`name`, `dtype`) do not count.
+    What has no default is given by the model; Keras's own (`name`, `dtype`) do not count.
     """
     parameters = inspect.signature(cls.__init__).parameters.values()
     variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    named = [p for p in parameters if p.kind not in variadic]
+    named = [p for p in parameters if p.kind not in variadic and p.default is not p.empty]
     return {p.name: p.default for p in named if p.name not in ("self", "name", "dtype")}
 
 

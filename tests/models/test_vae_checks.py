@@ -171,3 +171,20 @@ def test_calibrated_variance_makes_the_training_set_distortion_optimal():
     variance = float(likelihood.variance)
     expected = DIMS / 2 * (np.log(2 * np.pi * variance) + 1)
     assert np.mean(model(x).distortion) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_graph_that_uses_a_model_without_a_scale_fails():
+    model = tiny_vae("gaussian_optimal")
+    scored = tf.function(lambda x: model(x).distortion)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="holds no scale yet"):
+        scored(tf.fill([2, *model.image_shape], 0.5))
+
+
+@pytest.mark.parametrize("method", ["__call__", "encode"])
+def test_unscaled_images_are_refused_outside_of_training_too(method):
+    model = tiny_vae("gaussian_fixed")
+    images = np.full([2, *model.image_shape], 200)
+    with pytest.raises(ValueError, match="divide 8-bit images by 255"):
+        getattr(model, method)(images.astype(np.uint8))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"must lie in \[0, 1\]"):
+        getattr(model, method)(images.astype(np.float32))

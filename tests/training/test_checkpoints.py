@@ -219,13 +219,29 @@ def test_a_disk_too_small_for_the_checkpoints_is_said_at_the_start(tmp_path, mon
         checkpoints.require_space()
 
 
-@pytest.mark.parametrize("damage", ["", "garbage", None])
-def test_checkpoints_without_their_index_are_not_started_over(tmp_path, damage):
+@pytest.mark.parametrize("damage", ["", "garbage"])
+def test_checkpoints_whose_list_is_corrupt_are_not_started_over(tmp_path, damage):
     Checkpoints(str(tmp_path), compiled(0), keep=2).save(7)
     index = tmp_path / "checkpoint"
-    index.unlink() if damage is None else index.write_text(damage, encoding="utf-8")
+    index.write_text(damage, encoding="utf-8")
     with pytest.raises(CheckpointError, match="step-7") as caught:
         Checkpoints(str(tmp_path), compiled(1), keep=2).restore()
     line = str(caught.value).split("one line: ")[1].split(")")[0]
     index.write_text(line + "\n", encoding="utf-8")
     assert Checkpoints(str(tmp_path), compiled(1), keep=2).restore() == 7
+
+
+def test_a_first_checkpoint_that_a_kill_left_unlisted_is_resumed_from(tmp_path):
+    model = compiled(0)
+    Checkpoints(str(tmp_path), model, keep=2).save(7)
+    (tmp_path / "checkpoint").unlink()
+    other = compiled(1)
+    assert Checkpoints(str(tmp_path), other, keep=2).restore() == 7
+    assert_same(state(model), state(other))
+
+
+def test_a_first_checkpoint_that_a_kill_left_torn_is_done_again(tmp_path):
+    Checkpoints(str(tmp_path), compiled(0), keep=2).save(7)
+    (tmp_path / "checkpoint").unlink()
+    (tmp_path / "step-7.index").write_bytes(b"")
+    assert Checkpoints(str(tmp_path), compiled(1), keep=2).restore() == 0

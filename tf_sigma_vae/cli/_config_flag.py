@@ -11,6 +11,7 @@ from tf_sigma_vae import config as config_lib
 from tf_sigma_vae import plugins
 
 DEFAULT_CONFIG = "digits_vae"
+PLUGIN_FIELDS = {"dataset": "data", "network": "networks", "likelihood": "likelihoods"}
 
 
 def config_folders() -> list[pathlib.Path]:
@@ -84,7 +85,27 @@ def resolved_config() -> config_lib.Config:
     """
     values = flags.FLAGS.config.to_dict()
     chosen = {"dataset": "dataset", "variant": "likelihood", "seed": "seed"}
+    overridden = set(config_flags.get_override_values(flags.FLAGS["config"]))
     for flag, field in chosen.items():
         if getattr(flags.FLAGS, flag) is not None:
             values[field] = getattr(flags.FLAGS, flag)
+            overridden.add(field)
+    for field, kind in PLUGIN_FIELDS.items():
+        if field in overridden and values.get(field) in plugins.names(kind):
+            _drop_foreign_options(values, field, kind, overridden)
+    path = values["dataset_options"].get("path")
+    if isinstance(path, str) and path:
+        # The run must be found again from any folder.
+        values["dataset_options"]["path"] = os.path.abspath(os.path.expanduser(path))
     return config_lib.Config.from_dict(values)
+
+
+def _drop_foreign_options(values: dict, field: str, kind: str, overridden: set[str]) -> None:
+    """Drops what a config file sets for its own plug-in when the command line takes another."""
+    name = f"{field}_options"
+    module, given = plugins.find_module(kind, values[field]), values.get(name)
+    if name in overridden or not isinstance(given, dict):
+        return
+    cls = getattr(module, "Encoder", None) or plugins.find(kind, values[field])
+    takes = plugins.options(cls)
+    values[name] = {k: v for k, v in given.items() if k in takes or f"{name}.{k}" in overridden}

@@ -4,6 +4,7 @@
   sigma-vae-evaluate --workdir=runs/a --workdir=runs/b --num_samples=16
 
 Figures use the scale stored with the model; evaluating twice gives the same digits.
+Another split or number of images overwrites evaluation.json; its protocol says which it was.
 """
 
 import os

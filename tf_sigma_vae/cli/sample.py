@@ -72,7 +72,12 @@ def sample(
     images = run.images(split, data_dir=data_dir, download=download)
     model = run.model()
     pictures = samples.prior(model, num_samples, seed)
-    for draw in (samples.reconstructions, samples.interpolations, samples.traversals):
+    draws = [samples.reconstructions, samples.traversals]
+    if len(images) > 1:
+        draws.append(samples.interpolations)
+    else:
+        print(f"no interpolations: split {split!r} has one image only", file=sys.stderr)
+    for draw in draws:
         pictures[draw.__name__] = draw(model, images, seed)
     os.makedirs(output, exist_ok=True)
     return [_save(picture, output, name) for name, picture in pictures.items()]

@@ -8,6 +8,8 @@ that was killed, bit for bit. SIGTERM and Ctrl-C write a checkpoint and exit wit
 """
 
 import json
+import math
+import os
 import sys
 
 import tensorflow as tf
@@ -47,7 +49,8 @@ def dry_run(config: Config, data_dir: str | None, download: bool) -> None:
     for name, images in splits._asdict().items():
         if images is not None:
             print(f"{name}: {len(images)} images {images.shape[1:]} {images.dtype}")
-    print(f"parameters: {model.count_params():,}; training steps: {num_steps:,}")
+    parameters = sum(math.prod(v.shape) for v in model.trainable_variables)
+    print(f"trainable parameters: {parameters:,}; training steps: {num_steps:,}")
     batches = data.training_batches(
         splits.train,
         global_batch_size=config.global_batch_size,
@@ -73,10 +76,11 @@ def main(argv: list[str]) -> None:
             return
         if not values.workdir:
             raise ValueError("--workdir is needed: the folder of the run, such as runs/digits")
+        data_dir = values.data_dir and os.path.abspath(os.path.expanduser(values.data_dir))
         loop.train(
             config,
             values.workdir,
-            data_dir=values.data_dir,
+            data_dir=data_dir,
             download=values.download,
             strategy_name=values.strategy,
         )

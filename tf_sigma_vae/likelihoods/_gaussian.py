@@ -84,6 +84,7 @@ def require_positive(name: str, value) -> float:
     Raises:
       ValueError: If it is not a positive, finite number.
     """
-    if not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value <= 0:
         raise ValueError(f"{name} must be a positive number, got {value!r}")
     return float(value)

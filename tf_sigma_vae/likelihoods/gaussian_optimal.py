@@ -99,8 +99,7 @@ class GaussianOptimal(_gaussian.GaussianLikelihood):
         loc = self.loc(params)
         if training:
             return _gaussian.independent_normal(loc, self._training_scale(loc, x))
-        if tf.executing_eagerly():
-            self.require_scale()
+        self._require_scale_in_graph()
         if self.average_over == "batch":
             return _gaussian.independent_normal(loc, self._bounded_scale(self.variance))
         concentration, scale = self._inverse_gamma()
@@ -170,6 +169,17 @@ class GaussianOptimal(_gaussian.GaussianLikelihood):
         calibrated = tf.convert_to_tensor(self.calibration_examples) > 0
         fitted = (self.concentration, self.inverse_gamma_scale)
         return tuple(tf.where(calibrated, f, m) for f, m in zip(fitted, moments, strict=True))
+
+    def _require_scale_in_graph(self) -> None:
+        """`require_scale` when the distribution is used; XLA drops the check."""
+        if tf.executing_eagerly():
+            self.require_scale()
+            return
+        known = tf.maximum(
+            tf.convert_to_tensor(self.num_updates), tf.convert_to_tensor(self.calibration_examples)
+        )
+        message = f"{type(self).__name__} holds no scale yet: train it, or call model.calibrate"
+        tf.debugging.assert_positive(known, message)
 
     def require_scale(self):
         """See `Likelihood.require_scale`."""

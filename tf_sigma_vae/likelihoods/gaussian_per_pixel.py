@@ -35,9 +35,10 @@ class GaussianPerPixel(_gaussian.GaussianLikelihood):
         Raises:
           ValueError: If the bounds are not in order.
         """
-        if not log_scale_min < log_scale_max:
+        numbers = all(isinstance(v, (int, float)) for v in (log_scale_min, log_scale_max))
+        if not numbers or not log_scale_min < log_scale_max:
             raise ValueError(
-                "log_scale_min must lie below log_scale_max, "
+                "log_scale_min must be a number below log_scale_max, "
                 f"got {log_scale_min!r} and {log_scale_max!r}"
             )
         super().__init__(loc_activation=loc_activation, **kwargs)

@@ -215,9 +215,8 @@ class LatentVariableModel(keras.Model):
           Scalar, nats.
 
         Raises:
-          ValueError: If weights are given with an analytic likelihood, or on bad images.
+          ValueError: If weights are given with an analytic likelihood.
         """
-        self.check_images(x)
         per_example = y_pred.distortion + self.rate_weight() * self.objective_rate(y_pred)
         if sample_weight is not None:
             if self.likelihood.needs_calibration:

@@ -5,6 +5,8 @@
 Source: Kingma & Welling 2014; Rybkin et al. 2021, Eq. 3.
 """
 
+import numbers
+
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -54,11 +56,13 @@ class Vae(LatentVariableModel):
         self.image_shape = tuple(int(size) for size in image_shape)
         if len(self.image_shape) != 3 or min(self.image_shape) < 1:
             raise ValueError(f"image_shape must be (H, W, C), got {tuple(image_shape)}")
-        if latent_size < 1:
-            raise ValueError(f"latent_size must be at least 1, got {latent_size}")
+        if not isinstance(latent_size, numbers.Integral) or latent_size < 1:
+            raise ValueError(f"latent_size must be a whole number from 1, got {latent_size!r}")
         self.latent_size = int(latent_size)
         if isinstance(likelihood, str):
             likelihood = plugins.find("likelihoods", likelihood)()
+        if not isinstance(likelihood, Likelihood):
+            raise ValueError(f"likelihood must be a name or a Likelihood, got {likelihood!r}")
         self.likelihood = likelihood
         self.network = network if isinstance(network, str) else "custom"
         self.network_options = dict(network_options or {})
@@ -99,7 +103,13 @@ class Vae(LatentVariableModel):
         return tfd.Independent(tfd.Normal(zeros, 1.0), reinterpreted_batch_ndims=1)
 
     def encode(self, x) -> tfd.Independent:
-        """The posterior q(z|x) of images `[B, H, W, C]`, event shape `[latent_size]`, float32."""
+        """The posterior q(z|x) of images `[B, H, W, C]`, event shape `[latent_size]`, float32.
+
+        Raises:
+          ValueError: If the images are not floats, or of another shape.
+          tf.errors.InvalidArgumentError: If they are out of the range of the likelihood.
+        """
+        self.check_images(x)
         outputs = tf.cast(self.encoder(x), tf.float32)
         loc, log_scale = tf.split(outputs, 2, axis=-1)
         return tfd.Independent(tfd.Normal(loc, tf.exp(log_scale)), reinterpreted_batch_ndims=1)
@@ -130,14 +140,14 @@ class Vae(LatentVariableModel):
         params = check(self.decoder(z), "decoder output (params)")
         likelihood = self.likelihood.distribution(params, x, training)
         rate_groups = tfd.kl_divergence(posterior.distribution, self.prior.distribution)
-        rate_groups = check(rate_groups, "rate")
+        rate = check(tf.reduce_sum(rate_groups, axis=-1), "rate")
         distortion = -likelihood.log_prob(tf.cast(x, tf.float32))
         return Output(
             posterior=posterior,
             likelihood=likelihood,
             z=z,
             params=params,
-            rate=tf.reduce_sum(rate_groups, axis=-1),
+            rate=rate,
             rate_groups=rate_groups,
             distortion=check(distortion, "distortion"),
         )
@@ -173,7 +183,6 @@ class Vae(LatentVariableModel):
 
     @tf.function(reduce_retracing=True)
     def _calibration_statistic(self, x):
-        self.check_images(x)
         posterior = self.encode(x).distribution
         draws = noise.normal(self.posterior_noise_ids(x, False), [self.latent_size])
         params = self.decoder(posterior.loc + posterior.scale * draws)

@@ -36,8 +36,8 @@ def _map_sizes(image_shape) -> list[tuple[int, int]]:
 def _check(image_shape, width: int) -> None:
     if min(image_shape[:2]) < MIN_SIZE:
         raise ValueError(f"conv28 needs images of at least 8x8, got {tuple(image_shape)}")
-    if width < 1:
-        raise ValueError(f"width must be at least 1, got {width}")
+    if not isinstance(width, int) or width < 1:
+        raise ValueError(f"width must be a whole number of at least 1, got {width!r}")
 
 
 @keras.saving.register_keras_serializable("tf_sigma_vae.conv28")

@@ -9,9 +9,15 @@ import math
 import keras
 
 
+def _as_tuple(hidden_sizes) -> tuple:
+    if not isinstance(hidden_sizes, (list, tuple)):
+        raise ValueError(f"hidden_sizes must be a list of sizes, got {hidden_sizes!r}")
+    return tuple(hidden_sizes)
+
+
 def _hidden_layers(hidden_sizes, activation, policy) -> list[keras.layers.Layer]:
-    if any(size < 1 for size in hidden_sizes):
-        raise ValueError(f"hidden_sizes must be positive, got {tuple(hidden_sizes)}")
+    if any(not isinstance(size, int) or size < 1 for size in hidden_sizes):
+        raise ValueError(f"hidden_sizes must be positive whole numbers, got {hidden_sizes}")
     return [
         keras.layers.Dense(size, activation, dtype=policy, name=f"hidden{i}")
         for i, size in enumerate(hidden_sizes)
@@ -71,7 +77,7 @@ class Encoder(_DenseNetwork):
         """
         super().__init__(**kwargs)
         self.image_shape, self.num_outputs = tuple(image_shape), num_outputs
-        self.hidden_sizes, self.activation = tuple(hidden_sizes), activation
+        self.hidden_sizes, self.activation = _as_tuple(hidden_sizes), activation
         self._set_chain(self.hidden_sizes, (num_outputs,))
 
     def get_config(self):
@@ -109,7 +115,7 @@ class Decoder(_DenseNetwork):
         super().__init__(**kwargs)
         self.image_shape, self.latent_size = tuple(image_shape), latent_size
         self.params_channels = params_channels
-        self.hidden_sizes, self.activation = tuple(hidden_sizes), activation
+        self.hidden_sizes, self.activation = _as_tuple(hidden_sizes), activation
         shape = (*self.image_shape[:2], params_channels)
         self._set_chain(self.hidden_sizes[::-1], shape)
 

@@ -11,6 +11,11 @@ import shutil
 import numpy as np
 import tensorflow as tf
 
+from tf_sigma_vae.workdir import write_atomically
+
+# Keys of the list of checkpoints, a text-format protocol buffer of TensorFlow.
+_LISTED = ("model_checkpoint_path", "all_model_checkpoint_paths")
+
 
 class CheckpointError(RuntimeError):
     """A checkpoint that could not be written or read; the message says which, and what is left."""
@@ -39,7 +44,7 @@ class Checkpoints:
           keep: Number of checkpoints to keep.
 
         Raises:
-          CheckpointError: If there are checkpoints whose list is missing or corrupt.
+          CheckpointError: If there are checkpoints whose list is corrupt.
         """
         self.folder, self.keep = folder, keep
         metric_variables = [v.value for metric in model.metrics for v in metric.variables]
@@ -102,22 +107,37 @@ class Checkpoints:
         return int(self.step)
 
     def _require_index(self) -> None:
-        """Refuses to start anew over checkpoints whose list is missing or corrupt."""
+        """Refuses to start anew over checkpoints whose list is corrupt; makes a missing one."""
         names = os.listdir(self.folder) if os.path.isdir(self.folder) else []
         written = [name.removesuffix(".index") for name in names if name.endswith(".index")]
         if not written:
             return
+        newest = max(written, key=lambda name: int(name.rpartition("-")[2]))
+        listing = os.path.join(self.folder, "checkpoint")
+        if not os.path.exists(listing):
+            self._list_again(newest)
+            return
         try:
-            listing = tf.train.get_checkpoint_state(self.folder)
+            corrupt = tf.train.get_checkpoint_state(self.folder) is None
         except ValueError:
-            listing = None
-        if listing is None:
-            newest = max(written, key=lambda name: int(name.rpartition("-")[2]))
+            corrupt = True
+        if corrupt:
             raise CheckpointError(
-                f"{os.path.join(self.folder, 'checkpoint')!r} is missing or corrupt, but there are "
-                f"checkpoints: {', '.join(sorted(written))}. Restore that file (one line: "
+                f"{listing!r} is corrupt, but there are checkpoints: "
+                f"{', '.join(sorted(written))}. Restore that file (one line: "
                 f'model_checkpoint_path: "{newest}"), or remove the workdir to start anew'
             )
+
+    def _list_again(self, newest: str) -> None:
+        """Lists a checkpoint that a kill left unlisted, the first one, if it was complete."""
+        prefix = os.path.join(self.folder, newest)
+        try:
+            tf.train.load_checkpoint(prefix)
+        except (tf.errors.OpError, ValueError, LookupError, RuntimeError):
+            # Torn, and the only one: the run starts at step 0 and comes by here again.
+            return
+        lines = [f'{key}: "{newest}"\n' for key in _LISTED]
+        write_atomically(os.path.join(self.folder, "checkpoint"), "".join(lines))
 
     def _way_back(self, latest: str) -> str:
         """What to do when the latest checkpoint cannot be read."""
@@ -170,14 +190,20 @@ class Checkpoints:
                 tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(variable)))
             ):
                 raise NonFiniteError(
-                    f"the weight {variable.name!r} is not finite at step {step}. "
-                    f"The last good checkpoint is {self.latest!r}"
+                    f"the weight {variable.name!r} is not finite at step {step}. {self.last_good}"
                 )
 
     @property
     def latest(self) -> str | None:
         """Path prefix of the latest complete checkpoint."""
         return self._state.latest_checkpoint
+
+    @property
+    def last_good(self) -> str:
+        """Sentence that says which checkpoint a failed run can go back to."""
+        if self.latest is None:
+            return "No checkpoint was written yet"
+        return f"The last good checkpoint is {self.latest!r}"
 
     def load_best(self) -> None:
         """Restores weights and optimizer of the best epoch, if one was written."""

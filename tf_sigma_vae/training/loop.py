@@ -94,12 +94,13 @@ def train(
         verbose = 1 if sys.stdout.isatty() else 2
     if step:
         print(f"resuming from step {step} of {num_steps}")
-    fit(config, model, splits, checkpoints, files, num_steps, verbose)
-    finish(config, model, splits, checkpoints, files)
+    with StopRequest() as stop_request:
+        fit(config, model, splits, checkpoints, files, num_steps, verbose, stop_request)
+        finish(config, model, splits, checkpoints, files)
     return model
 
 
-def fit(config, model, splits, checkpoints, files, num_steps: int, verbose: int) -> None:
+def fit(config, model, splits, checkpoints, files, num_steps, verbose, stop_request) -> None:
     """Runs the steps that are left, in one `fit` an uninterrupted stretch of equal epochs.
 
     Args:
@@ -110,6 +111,7 @@ def fit(config, model, splits, checkpoints, files, num_steps: int, verbose: int)
       files: The workdir.
       num_steps: Steps of the whole training.
       verbose: Keras's.
+      stop_request: Notes the signals.
 
     Raises:
       NonFiniteError: If a loss is not finite.
@@ -121,42 +123,42 @@ def fit(config, model, splits, checkpoints, files, num_steps: int, verbose: int)
         validation = data.evaluation_batches(
             splits.validation, global_batch_size=config.global_batch_size
         )
-    with StopRequest() as stop_request:
-        callbacks = _callbacks(config, model, splits, checkpoints, files, stop_request)
-        best = next((c for c in callbacks if isinstance(c, callbacks_lib.BestEpoch)), None)
-        step = int(checkpoints.step)
-        while step < num_steps and not (best and best.exhausted):
-            epoch, done = divmod(step, steps)
-            whole = (num_steps - step) // steps if done == 0 else 0
-            length = steps if whole else min(steps - done, num_steps - step)
-            # The last call of an epoch that is no multiple of them must stop at its end.
-            cut = length % config.steps_per_execution != 0
-            last_epoch = epoch + (1 if cut else max(whole, 1))
-            for callback in callbacks:
-                callback.first_step, callback.steps_per_epoch = step, steps
-                callback.last_step = num_steps
-            batches = data.training_batches(
-                splits.train,
-                global_batch_size=config.global_batch_size,
-                seed=config.seed,
-                start_step=step,
-                dequantize=config.dequantize,
-                flip=config.flip,
+    callbacks = _callbacks(config, model, splits, checkpoints, files, stop_request)
+    best = next((c for c in callbacks if isinstance(c, callbacks_lib.BestEpoch)), None)
+    step, stop_request.in_steps = int(checkpoints.step), True
+    while step < num_steps and not (best and best.exhausted):
+        epoch, done = divmod(step, steps)
+        whole = (num_steps - step) // steps if done == 0 else 0
+        length = steps if whole else min(steps - done, num_steps - step)
+        # The last call of an epoch that is no multiple of them must stop at its end.
+        cut = length % config.steps_per_execution != 0
+        last_epoch = epoch + (1 if cut else max(whole, 1))
+        for callback in callbacks:
+            callback.first_step, callback.steps_per_epoch = step, steps
+            callback.last_step = num_steps
+        batches = data.training_batches(
+            splits.train,
+            global_batch_size=config.global_batch_size,
+            seed=config.seed,
+            start_step=step,
+            dequantize=config.dequantize,
+            flip=config.flip,
+        )
+        try:
+            model.fit(
+                batches.take(length) if cut else batches,
+                initial_epoch=epoch,
+                epochs=last_epoch,
+                steps_per_epoch=length,
+                shuffle=False,
+                validation_data=validation,
+                callbacks=callbacks,
+                verbose=verbose,
             )
-            try:
-                model.fit(
-                    batches.take(length) if cut else batches,
-                    initial_epoch=epoch,
-                    epochs=last_epoch,
-                    steps_per_epoch=length,
-                    shuffle=False,
-                    validation_data=validation,
-                    callbacks=callbacks,
-                    verbose=verbose,
-                )
-            except tf.errors.InvalidArgumentError as error:
-                raise _explained(error, config, callbacks[-1], checkpoints) from error
-            step = int(checkpoints.step)
+        except tf.errors.InvalidArgumentError as error:
+            raise _explained(error, config, callbacks[-1], checkpoints) from error
+        step = int(checkpoints.step)
+    stop_request.in_steps = False
 
 
 def _callbacks(config, model, splits, checkpoints, files, stop_request) -> list:
@@ -204,8 +206,8 @@ def _explained(error: tf.errors.InvalidArgumentError, config, counter, checkpoin
         start = message.index("non-finite")
         what = message[start:].split(" : ")[0].split("\n")[0]
         return NonFiniteError(
-            f"training stopped at {step}: {what}. The last good checkpoint is "
-            f"{checkpoints.latest!r}. Try a lower learning_rate, clip_norm, or a longer warm-up"
+            f"training stopped at {step}: {what}. {checkpoints.last_good}. "
+            "Try a lower learning_rate, clip_norm, or a longer warm-up"
         )
     if "images must" in message:
         start = message.index("images must")

@@ -104,7 +104,7 @@ class MetricsLog(StepCounter):
         if broken:
             raise NonFiniteError(
                 f"{', '.join(sorted(broken))} not finite by step {step} ({split}). "
-                f"The last good checkpoint is {self.checkpoints.latest!r}"
+                f"{self.checkpoints.last_good}"
             )
         line = {"step": step, "split": split, **dict(sorted(values.items()))}
         with open(self.path, "a", encoding="utf-8") as file:

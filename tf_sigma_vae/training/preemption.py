@@ -18,15 +18,18 @@ class Preempted(SystemExit):
 
 
 class StopRequest:
-    """Context in which the first signal is noted, and a second one acts at once.
+    """Context in which the first signal stops the run in good order, and a second one at once.
 
     Attributes:
       signal_name: Name of the signal received, or None.
+      in_steps: Whether training steps run, after the next of which a checkpoint is to be written;
+        otherwise all is on disk, and the run stops where it is.
     """
 
     def __init__(self):
         """Installs nothing yet."""
         self.signal_name: str | None = None
+        self.in_steps = False
         self._previous = {}
 
     def __enter__(self) -> "StopRequest":
@@ -46,5 +49,10 @@ class StopRequest:
 
     def _note(self, number, frame) -> None:
         self.signal_name = signal.Signals(number).name
-        print(f"\n{self.signal_name}: writing a checkpoint after this step ...", flush=True)
         self._restore()
+        if not self.in_steps:
+            raise Preempted(
+                f"stopped by {self.signal_name} outside of the training steps; the same command "
+                "goes on from the last checkpoint"
+            )
+        print(f"\n{self.signal_name}: writing a checkpoint after this step ...", flush=True)

@@ -1,0 +1,37 @@
+"""Options of a config file when the command line takes another plug-in."""
+
+import pytest
+
+from tests.cli._in_process import TINY, Command
+
+# ml_collections loads a config file with it.
+pytestmark = pytest.mark.filterwarnings(r"ignore:the load_module\(\) method:DeprecationWarning")
+
+
+@pytest.fixture
+def train(monkeypatch, capsys):
+    return Command(monkeypatch, capsys)
+
+
+def test_options_of_the_plug_in_that_is_not_taken_are_dropped(train):
+    # digits_vae sets the width of conv28, which dense does not have.
+    assert train("--dry_run", "--config=digits_vae", "--config.network=dense") == 0
+    assert '"network_options": {}' in train.output
+
+
+def test_options_given_with_the_plug_in_stay(train):
+    assert train("--dry_run", *TINY, "--config.network_options={'hidden_sizes': [3]}") == 0
+    assert '"hidden_sizes": [\n      3' in train.output
+
+
+def test_a_wrong_option_on_the_command_line_is_still_refused(train):
+    assert train("--dry_run", "--config.network=dense", "--config.network_options.width=3") != 0
+    assert "activation, hidden_sizes" in train.error
+    assert "image_shape" not in train.error
+
+
+@pytest.mark.parametrize("value", ["5", "['a']", "[0]"])
+def test_sizes_of_the_wrong_kind_are_named_before_any_data(train, value):
+    options = ("--dataset=npz", "--config.dataset_options.path=/nowhere", "--config.network=dense")
+    assert train("--dry_run", *options, f"--config.network_options.hidden_sizes={value}") != 0
+    assert "hidden_sizes must be" in train.error
