@@ -72,10 +72,9 @@ def sample(
     images = run.images(split, data_dir=data_dir, download=download)
     model = run.model()
     pictures = samples.prior(model, num_samples, seed)
-    draws = [samples.reconstructions, samples.traversals]
-    if len(images) > 1:
-        draws.append(samples.interpolations)
-    else:
+    draws = [samples.reconstructions, samples.interpolations, samples.traversals]
+    if len(images) == 1:
+        draws.remove(samples.interpolations)
         print(f"no interpolations: split {split!r} has one image only", file=sys.stderr)
     for draw in draws:
         pictures[draw.__name__] = draw(model, images, seed)
