@@ -104,17 +104,10 @@ class Workdir:
         changed = [name for name in new if old[name] != new[name]]
         # Training on is the same run, unless the learning rate depends on its length.
         if config.learning_rate_schedule == "constant":
-            changed = [name for name in changed if not _is_longer(name, old[name], new[name])]
+            changed = [name for name in changed if name not in ("num_epochs", "num_train_steps")]
         if changed:
             changes = "; ".join(f"{n}: {old[n]!r} there, {new[n]!r} now" for n in changed)
             raise WorkdirError(
                 f"the workdir {self.path!r} holds a run with another configuration ({changes}). "
                 "Take another --workdir, or remove the old one."
             )
-
-
-def _is_longer(name: str, old, new) -> bool:
-    """Whether a changed field only lets the training go on."""
-    if name not in ("num_epochs", "num_train_steps") or old is None or new is None:
-        return False
-    return new > old

@@ -66,3 +66,13 @@ def test_an_output_that_cannot_be_made_is_said_before_any_work(run, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(PermissionError, match="cannot write to"):
         sample.sample(run, output=str(tmp_path / "file" / "pictures"))
+
+
+def test_one_image_is_enough_for_all_pictures_but_the_interpolations(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(sample.runs.FinishedRun, "images", one_image)
+    names = [pathlib.Path(path).stem for path in sample.sample(run, output=str(tmp_path))]
+    assert names == [name for name in NAMES if name != "interpolations"]
+
+
+def one_image(self, *args, **kwargs):
+    return np.full((1, 8, 8, 1), 100, np.uint8)

@@ -46,7 +46,7 @@ def test_activation_is_that_of_the_hidden_layers_only():
 
 @pytest.mark.parametrize("sizes", [(0,), (4, -1)])
 def test_sizes_below_one_are_refused(sizes):
-    with pytest.raises(ValueError, match="hidden_sizes must be positive, got"):
+    with pytest.raises(ValueError, match="hidden_sizes must be positive whole numbers, got"):
         dense.Encoder(SHAPE, 8, sizes)
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 
 import keras
@@ -224,3 +225,12 @@ def test_the_steps_of_a_call_never_go_past_the_end(tmp_path, monkeypatch):
     train(config, tmp_path)
     assert ends == [(4, 4), (7, 7), (10, 10)]
     assert [line["step"] for line in metric_lines(tmp_path, "validation")] == [7, 10]
+
+
+def test_a_run_is_not_cut_short_by_a_later_command(tmp_path):
+    config = tiny_config(likelihood="gaussian_fixed", num_epochs=2)
+    train(config, tmp_path / "run")
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    with pytest.raises(WorkdirError, match="holds a run of"):
+        train(dataclasses.replace(config, num_epochs=1), tmp_path / "run")
+    assert (tmp_path / "run" / "config.json").read_bytes() == before

@@ -86,6 +86,7 @@ def test_the_first_signal_is_noted_and_the_second_acts(number):
     try:
         with StopRequest() as request:
             assert request.signal_name is None
+            request.in_steps = True
             os.kill(os.getpid(), number)
             assert request.signal_name == number.name
             assert received == []
@@ -139,3 +140,12 @@ def test_a_process_that_is_stopped_and_then_killed_ends_like_one_that_was_not(
     train(config, tmp_path / "killed")
     assert "resuming from step 9 of 14" in capsys.readouterr().out
     assert differences(tmp_path / "whole", tmp_path / "killed") == []
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_outside_of_the_steps_ends_the_run_at_once_with_the_same_code(number):
+    with StopRequest() as stop_request, pytest.raises(Preempted) as ended:
+        signal.raise_signal(number)
+    assert stop_request.signal_name == number.name
+    assert ended.value.code == EXIT_CODE
+    assert "outside of the training steps" in ended.value.message

@@ -4,6 +4,7 @@ Config to checkpoint: `build` -> `models` -> `likelihoods` -> this file -> `trai
 """
 
 import os
+import re
 import sys
 
 import keras
@@ -15,7 +16,7 @@ from tf_sigma_vae.training import callbacks as callbacks_lib
 from tf_sigma_vae.training import metrics_log, optimizer, strategy
 from tf_sigma_vae.training.checkpoints import Checkpoints, NonFiniteError
 from tf_sigma_vae.training.preemption import StopRequest
-from tf_sigma_vae.workdir import Workdir
+from tf_sigma_vae.workdir import Workdir, WorkdirError
 
 
 def compiled_model(config: Config, image_shape, num_steps: int) -> keras.Model:
@@ -84,6 +85,7 @@ def train(
         model = compiled_model(config, splits.train.shape[1:], num_steps)
     # Only now: what cannot be built must not leave a workdir that refuses the corrected config.
     files = Workdir(workdir)
+    _require_steps_left(files, num_steps)
     files.prepare(config, data_dir)
     # Not in the scope: the counters of the state are the process's, not one for each replica.
     checkpoints = Checkpoints(files.checkpoints, model, config.keep_checkpoints)
@@ -98,6 +100,24 @@ def train(
         fit(config, model, splits, checkpoints, files, num_steps, verbose, stop_request)
         finish(config, model, splits, checkpoints, files)
     return model
+
+
+def _require_steps_left(files: Workdir, num_steps: int) -> None:
+    """Refuses a training shorter than what the workdir holds.
+
+    Raises:
+      WorkdirError: If there is a checkpoint past the last step.
+    """
+    latest = os.path.join(files.checkpoints, "checkpoint")
+    if not os.path.isfile(latest):
+        return
+    with open(latest, encoding="utf-8", errors="replace") as file:
+        found = re.search(r'model_checkpoint_path: ".*step-(\d+)"', file.read())
+    if found and int(found.group(1)) > num_steps:
+        raise WorkdirError(
+            f"the workdir {files.path!r} holds a run of {found.group(1)} steps, and this training "
+            f"would end at step {num_steps}. Take another --workdir, or train on"
+        )
 
 
 def fit(config, model, splits, checkpoints, files, num_steps, verbose, stop_request) -> None:
