@@ -187,7 +187,7 @@ def test_single_sample_elbo_is_below_the_importance_weighted_bound_on_average():
     [
         ({"image_shape": (4, 6)}, r"image_shape must be \(H, W, C\), got \(4, 6\)"),
         ({"image_shape": (4, 0, 1)}, "image_shape must be"),
-        ({"latent_size": 0}, "latent_size must be at least 1, got 0"),
+        ({"latent_size": 0}, "latent_size must be a whole number from 1, got 0"),
         ({"likelihood": "gaussian"}, "unknown likelihood .* 'gaussian'"),
         ({"network": "conv29"}, "unknown network 'conv29'; did you mean 'conv28'"),
         ({"network_options": {"widht": 3}}, "network 'dense' has no option 'widht'"),

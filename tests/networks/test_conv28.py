@@ -80,7 +80,7 @@ def test_too_small_images_are_refused(shape):
 
 
 def test_width_below_one_is_refused():
-    with pytest.raises(ValueError, match="width must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="width must be a whole number of at least 1, got 0"):
         conv28.Encoder((8, 8, 1), 4, width=0)
 
 
