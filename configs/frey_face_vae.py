@@ -1,6 +1,8 @@
 """Frey Face, 1,965 frames of one face, 28x20x1.
 
 Command: sigma-vae-train --config=configs/frey_face_vae.py --data_dir=DIR --workdir=runs/frey_face
+Cost:    about 2 minutes on 2 CPU cores.
+Score:   see README.md, Results.
 """
 
 from tf_sigma_vae.config import base
