@@ -80,7 +80,7 @@ def test_workdirs_may_be_repeated_or_have_commas(monkeypatch, capsys):
     monkeypatch.setattr(
         evaluate, "evaluate", lambda workdirs, **rest: given.update(workdirs=workdirs) or "table"
     )
-    evaluate.main(["program"])
+    evaluate.main()
     assert given["workdirs"] == ["a", "b", "c"]
     assert capsys.readouterr().out == "table\n"
 

@@ -10,7 +10,7 @@ Another split or number of images overwrites evaluation.json; its protocol says 
 import os
 import sys
 
-from absl import app, flags, logging
+from absl import flags, logging
 from tqdm import tqdm
 
 import tf_sigma_vae
@@ -97,10 +97,8 @@ def _with_run(found: Evaluation, run: runs.FinishedRun, split: str) -> Evaluatio
     return found._replace(protocol={**protocol, "versions": versions})
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Runs the command from the parsed flags."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
     logging.set_verbosity(logging.ERROR)
     values = flags.FLAGS
     workdirs = [path for given in values.workdir for path in given.split(",") if path]

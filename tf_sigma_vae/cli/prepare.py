@@ -15,7 +15,7 @@ import pathlib
 import shlex
 import sys
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from tf_sigma_vae import plugins
 from tf_sigma_vae.cli import _command
@@ -86,10 +86,8 @@ def _check_writable(folder: os.PathLike | str) -> None:
         raise PermissionError(f"--data_dir={folder} cannot be written to: look at {nearest}")
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Runs the command from the parsed flags."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
     # TensorFlow Datasets notes at length what it does; its progress bars say enough.
     logging.set_verbosity(logging.ERROR)
     values = flags.FLAGS

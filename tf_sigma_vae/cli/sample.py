@@ -9,7 +9,7 @@ reconstructions.png, interpolations.png, traversals.png. The same seed gives the
 import os
 import sys
 
-from absl import app, flags, logging
+from absl import flags, logging
 from PIL import Image
 
 from tf_sigma_vae.cli import _command
@@ -91,10 +91,8 @@ def _save(picture: Image.Image, folder: str, name: str) -> str:
     return path
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Runs the command from the parsed flags."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
     logging.set_verbosity(logging.ERROR)
     values = flags.FLAGS
     try:

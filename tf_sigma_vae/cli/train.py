@@ -13,7 +13,7 @@ import os
 import sys
 
 import tensorflow as tf
-from absl import app, flags, logging
+from absl import flags, logging
 
 from tf_sigma_vae import build, data
 from tf_sigma_vae.cli import _command, _config_flag
@@ -63,10 +63,8 @@ def dry_run(config: Config, data_dir: str | None, download: bool) -> None:
     print(f"first batch: {x.dtype.name} {tuple(x.shape)} in [{low:.3f}, {high:.3f}]")
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Runs the command from the parsed flags."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
     logging.set_verbosity(logging.WARNING)
     values = flags.FLAGS
     try:

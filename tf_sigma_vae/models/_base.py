@@ -24,7 +24,7 @@ from tf_sigma_vae.replicas import host_value, replica_sum
 
 tfd = tfp.distributions
 
-METRICS = ("elbo", "rate", "distortion", "bits_per_dim", "log_scale", "beta_equivalent")
+TRACKED = ("elbo", "rate", "distortion", "bits_per_dim", "log_scale")
 
 
 class LatentVariableModel(keras.Model):
@@ -70,8 +70,7 @@ class LatentVariableModel(keras.Model):
         self.beta, self.free_bits = float(beta), float(free_bits)
         self.rate_warmup_steps, self.seed = int(rate_warmup_steps), int(seed)
         self.check_finite = bool(check_finite)
-        names = [name for name in METRICS if name != "beta_equivalent"]
-        self._trackers = {name: keras.metrics.Mean(name=name) for name in names}
+        self._trackers = {name: keras.metrics.Mean(name=name) for name in TRACKED}
 
     # -- the latent structure, of the subclass
 
