@@ -25,6 +25,19 @@ class NonFiniteError(RuntimeError):
     """Training met a value that is not finite; the message names the step and the tensor."""
 
 
+def listed_step(folder: str) -> int | None:
+    """Step of the latest checkpoint listed in a folder, without reading it; None if there is none.
+
+    A corrupt list counts as none here; `Checkpoints` refuses it.
+    """
+    try:
+        state = tf.train.get_checkpoint_state(folder)
+    except ValueError:
+        return None
+    step = "" if state is None else state.model_checkpoint_path.rpartition("-")[2]
+    return int(step) if step.isdecimal() else None
+
+
 class Checkpoints:
     """Reads and writes the training state under `workdir/checkpoints`.
 

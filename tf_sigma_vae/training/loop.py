@@ -4,7 +4,6 @@ Config to checkpoint: `build` -> `models` -> `likelihoods` -> this file -> `trai
 """
 
 import os
-import re
 import sys
 
 import keras
@@ -14,7 +13,7 @@ from tf_sigma_vae import build, data
 from tf_sigma_vae.config import Config
 from tf_sigma_vae.training import callbacks as callbacks_lib
 from tf_sigma_vae.training import metrics_log, optimizer, strategy
-from tf_sigma_vae.training.checkpoints import Checkpoints, NonFiniteError
+from tf_sigma_vae.training.checkpoints import Checkpoints, NonFiniteError, listed_step
 from tf_sigma_vae.training.preemption import StopRequest
 from tf_sigma_vae.workdir import Workdir, WorkdirError
 
@@ -108,14 +107,10 @@ def _require_steps_left(files: Workdir, num_steps: int) -> None:
     Raises:
       WorkdirError: If there is a checkpoint past the last step.
     """
-    latest = os.path.join(files.checkpoints, "checkpoint")
-    if not os.path.isfile(latest):
-        return
-    with open(latest, encoding="utf-8", errors="replace") as file:
-        found = re.search(r'model_checkpoint_path: ".*step-(\d+)"', file.read())
-    if found and int(found.group(1)) > num_steps:
+    step = listed_step(files.checkpoints)
+    if step is not None and step > num_steps:
         raise WorkdirError(
-            f"the workdir {files.path!r} holds a run of {found.group(1)} steps, and this training "
+            f"the workdir {files.path!r} holds a run of {step} steps, and this training "
             f"would end at step {num_steps}. Take another --workdir, or train on"
         )
 
