@@ -110,3 +110,10 @@ def test_a_likelihood_of_another_range_is_refused(monkeypatch):
 )
 def test_the_number_of_steps_counts_partial_batches(changes, steps):
     assert build.num_train_steps(tiny(**changes), num_examples=20) == steps
+
+
+def test_dequantizing_for_a_mass_of_grey_levels_is_refused():
+    with pytest.raises(ValueError, match="likelihood 'categorical' is a mass of the levels"):
+        build.check(tiny(likelihood="categorical", dequantize=True))
+    build.check(tiny(likelihood="gaussian_optimal", dequantize=True))
+    build.check(tiny(likelihood="categorical"))

@@ -37,7 +37,11 @@ def check(config: Config) -> None:
       ValueError: On an unknown plug-in or option, or a bad value.
     """
     dataset(config)
-    likelihood(config)
+    if likelihood(config).measure == "mass" and config.dequantize:
+        raise ValueError(
+            f"config.dequantize spreads grey levels for a density; likelihood "
+            f"{config.likelihood!r} is a mass of the levels themselves: set it to False"
+        )
     plugins.find("models", config.model)
     module = plugins.find_module("networks", config.network)
     for cls in (module.Encoder, module.Decoder):

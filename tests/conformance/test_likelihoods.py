@@ -56,10 +56,10 @@ def test_masses_means_and_samples_have_the_shape_of_the_images(name):
     assert distribution.sample(seed=[1, 2]).shape == x.shape
     log_scale = model.likelihood.log_scale(distribution)
     assert log_scale is None or log_scale.shape == (BATCH,)
-    if model.likelihood.measure is not None:
-        mass = model.likelihood.bin_log_mass(distribution, x)
-        assert mass.shape == (BATCH,) and mass.dtype == tf.float64
-        assert np.all(mass.numpy() <= 0.0)
+    assert (log_scale is not None) == model.likelihood.has_scale
+    mass = model.likelihood.bin_log_mass(distribution, x)
+    assert mass.shape == (BATCH,) and mass.dtype == tf.float64
+    assert np.all(mass.numpy() <= 0.0)
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
@@ -130,6 +130,7 @@ def test_fit_in_bfloat16_stays_finite_in_float32_and_is_traced_once(name, networ
     assert all(np.all(np.isfinite(values)) for values in history.values())
     assert {"loss", "elbo", "rate", "distortion"} <= set(history)
     assert ("bits_per_dim" in history) == (model.likelihood.measure is not None)
+    assert ("log_scale" in history) == ("beta_equivalent" in history) == model.likelihood.has_scale
     # Python runs when the step is traced, in the first epoch, and never again.
     assert by_epoch[0] >= 1 and by_epoch == [by_epoch[0]] * 3
     assert all(w.dtype != "bfloat16" for w in model.likelihood.weights)

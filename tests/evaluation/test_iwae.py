@@ -106,8 +106,10 @@ def test_weights_that_underflow_in_float64_are_summed_right():
 
 
 def test_large_images_and_batches_are_decoded_one_sample_at_a_time():
-    assert iwae.chunk_size((28, 28, 1), global_batch_size=128) == 10
-    assert iwae.chunk_size((512, 512, 3), global_batch_size=128) == 1
+    assert iwae.chunk_size((28, 28, 1), 1, global_batch_size=128) == 10
+    assert iwae.chunk_size((512, 512, 3), 3, global_batch_size=128) == 1
+    # 256 logits for each of 3 channels are wider than the layers below them.
+    assert iwae.chunk_size((32, 32, 3), 768, global_batch_size=8) == 5
 
 
 @pytest.mark.parametrize(("num_samples", "chunk"), [(0, 1), (1, 0)])

@@ -5,6 +5,7 @@ from tf_sigma_vae.evaluation.estimate import Estimate
 from tf_sigma_vae.evaluation.evaluate import Evaluation
 
 PROTOCOL = {"dataset": "digits", "split": "test", "num_examples": 360, "num_samples": 64}
+PROTOCOL["measure"] = "density"
 
 
 def evaluation(protocol=None, **values):
@@ -53,6 +54,19 @@ def test_figures_that_are_no_likelihoods_are_said_to_be_none():
     assert "not likelihoods" not in table.table({"a": evaluation(elbo=1.0)})
     for name in ("elbo_batch_scale", "distortion_image_scale"):
         assert "not likelihoods" in table.table({"a": evaluation(**{"elbo": 1.0, name: 2.0})})
+
+
+def test_an_elbo_without_a_likelihood_is_said_to_be_none():
+    grey = evaluation({"measure": None}, elbo=1.0)
+    text = table.table({"a": evaluation(elbo=1.0), "grey": grey})
+    assert "grey: log_prob of grey values is no likelihood" in text
+    assert "no likelihood" not in table.table({"a": evaluation(elbo=1.0)})
+
+
+def test_probabilities_and_densities_are_said_not_to_compare():
+    mass = evaluation({"measure": "mass"}, elbo=1.0)
+    assert "compare the two by" in table.table({"a": evaluation(elbo=1.0), "b": mass})
+    assert "compare the two by" not in table.table({"a": mass, "b": mass})
 
 
 def test_a_number_that_is_not_finite_is_never_written():

@@ -51,6 +51,18 @@ def test_images_of_another_shape_are_refused(shape):
         _compiled().check_images(tf.zeros([3, *shape]))
 
 
+def test_a_likelihood_of_grey_levels_refuses_values_between_them():
+    model = tiny_vae("bitwise_categorical")
+    model.compile(keras.optimizers.SGD(1e-3))
+    exact, between = images(4), images(4)
+    between[2, 1, 3, 0] = 100.5 / 255.0
+    model.fit(exact, verbose=0)
+    message = "images must hold grey levels k / 255"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        model.fit(between, verbose=0)
+    assert np.all(np.isfinite(_compiled()(between).distortion))
+
+
 @pytest.mark.parametrize("value", [-0.1, 1.1, 255.0])
 def test_one_value_out_of_range_is_refused(value):
     x = images(4)

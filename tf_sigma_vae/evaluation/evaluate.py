@@ -136,7 +136,8 @@ def _measure(model, images, num_samples, global_batch_size, progress) -> dict[st
     dequantized = data.evaluation_batches(images, dequantize=True, **options)
     bound = None
     if num_samples > 0:
-        chunk = iwae.chunk_size(model.image_shape, global_batch_size)
+        channels = model.likelihood.params_channels(model.image_shape[-1])
+        chunk = iwae.chunk_size(model.image_shape, channels, global_batch_size)
         bound = iwae.ImportanceWeightedBound(model, num_samples, chunk)
     batches = []
     for x, x_dequantized in tf.data.Dataset.zip((exact, dequantized)):
@@ -160,8 +161,7 @@ def _most_figures(model, x) -> dict[str, tf.Tensor]:
     log_scale = model.likelihood.log_scale(output.likelihood)
     if log_scale is not None:
         values["log_scale"] = log_scale
-    if model.likelihood.measure is not None:
-        values["bits_per_dim_mass"] = bits.by_mass(model, output, x)
+    values["bits_per_dim_mass"] = bits.by_mass(model, output, x)
     return values
 
 

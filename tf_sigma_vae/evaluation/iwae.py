@@ -6,19 +6,29 @@ Source: Burda et al. 2016, Eq. 8.
 """
 
 import functools
+import math
 
 import numpy as np
 import tensorflow as tf
 from scipy.special import logsumexp
 
-MAX_DECODED_PIXELS = 2**20
-"""Pixels (without channels) decoded at once: some 130 MB of a layer of 32 float32 channels."""
+MAX_DECODED_NUMBERS = 2**25
+"""Numbers in the widest layer of what is decoded at once: 130 MB in float32."""
+
+HIDDEN_CHANNELS = 32
+"""What the layers below the decoder's output are taken to have at full resolution."""
 
 
-def chunk_size(image_shape, global_batch_size: int) -> int:
-    """Samples of each image that are decoded at once, at least 1."""
-    height, width = image_shape[:2]
-    return max(1, MAX_DECODED_PIXELS // (global_batch_size * height * width))
+def chunk_size(image_shape, params_channels: int, global_batch_size: int) -> int:
+    """Samples of each image that are decoded at once, at least 1.
+
+    Args:
+      image_shape: `(H, W, C)`.
+      params_channels: Channels that the decoder emits, 768 for a categorical of colour images.
+      global_batch_size: Images a batch.
+    """
+    numbers = math.prod(image_shape[:2]) * max(params_channels, HIDDEN_CHANNELS)
+    return max(1, MAX_DECODED_NUMBERS // (global_batch_size * numbers))
 
 
 class ImportanceWeightedBound:

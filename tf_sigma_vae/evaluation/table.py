@@ -12,6 +12,14 @@ DATA_SCALE_NOTE = (
     "*_batch_scale, *_image_scale: the scale is computed from the evaluated images themselves, as "
     "in the\n  paper's code. These are not likelihoods."
 )
+UNNORMALISED_NOTE = (
+    "{}: log_prob of grey values is no likelihood, so neither are its elbo, distortion and iwae;\n"
+    "  its bits_per_dim_mass is of the same family, normalised over the 256 levels."
+)
+DISCRETE_NOTE = (
+    "The elbo of a discrete likelihood is of probabilities, that of a continuous one of densities:\n"
+    "  compare the two by bits_per_dim_mass."
+)
 ABSENT = "-"
 
 
@@ -58,6 +66,12 @@ def table(evaluations: Mapping[str, Evaluation]) -> str:
     lines += [lines[1], *_protocol_lines(evaluations)]
     if any(name.endswith(DATA_SCALE) for name in names):
         lines.append(DATA_SCALE_NOTE)
+    measures = {run: evaluation.protocol["measure"] for run, evaluation in evaluations.items()}
+    unnormalised = [run for run, measure in measures.items() if measure is None]
+    if unnormalised:
+        lines.append(UNNORMALISED_NOTE.format(", ".join(unnormalised)))
+    if {"mass", "density"} <= set(measures.values()):
+        lines.append(DISCRETE_NOTE)
     return "\n".join(lines)
 
 

@@ -24,14 +24,17 @@ class Likelihood(keras.layers.Layer):
     """Base of the likelihood plug-ins.
 
     Attributes:
-      measure: `"density"`, `"mass"`, or None where there is no normalised likelihood.
+      measure: Of what `log_prob` is: a `"density"`, the `"mass"` of 8-bit values, or None where it is
+        no normalised likelihood.
+      has_scale: Whether the distribution has a scale to report; `log_scale` is None without one.
       value_range: `(low, high)` in which `x` must lie, or None for any real value.
       needs_calibration: Whether the stored scale is a statistic of the training set, set by
         `calibrate`, rather than a constant, a weight or an output of the network.
     """
 
     measure: ClassVar[str | None] = "density"
-    needs_calibration: ClassVar[bool] = False
+    has_scale: ClassVar[bool] = True
+    needs_calibration: bool = False
     value_range: tuple[float, float] | None = None
 
     def params_channels(self, channels: int) -> int:
@@ -64,12 +67,18 @@ class Likelihood(keras.layers.Layer):
             self.built = True
 
     def log_scale(self, distribution: tfd.Distribution) -> tf.Tensor | None:
-        """Mean over the event of the log standard deviation, `[B]`; None where undefined."""
+        """Mean over the event of the log standard deviation, `[B]`; None without a scale."""
+        if not self.has_scale:
+            return None
         log_scale = tf.math.log(distribution.stddev())
         return tf.reduce_mean(log_scale, axis=list(range(1, log_scale.shape.rank)))
 
     def bin_log_mass(self, distribution: tfd.Distribution, x) -> tf.Tensor:
-        """Log-probability of the 8-bit images `x` (scaled as `k / 255`), float64 `[B]`, nats."""
+        """Log-probability of the 8-bit images `x` (scaled as `k / 255`), float64 `[B]`, nats.
+
+        Normalised for every head, so that their bits/dim compare: a density gives the masses of the
+        bins; where `measure` is None the head says what it normalises.
+        """
         return distributions.bin_log_mass(distribution, x)
 
     def require_scale(self) -> None:

@@ -18,7 +18,7 @@ import tensorflow_probability as tfp
 
 from tf_sigma_vae import noise, objectives
 from tf_sigma_vae.likelihoods import Likelihood
-from tf_sigma_vae.models._images import require_images
+from tf_sigma_vae.models._images import require_grey_levels, require_images
 from tf_sigma_vae.models._output import Output
 from tf_sigma_vae.replicas import host_value, replica_sum
 
@@ -147,9 +147,11 @@ class LatentVariableModel(keras.Model):
         self.optimizer.build(self.trainable_variables)
 
     def check_images(self, x) -> None:
-        """See `require_images`; XLA drops the check of the range."""
+        """See `require_images`, `require_grey_levels`; XLA drops the checks of the values."""
         value_range = None if self.jit_compile else self.likelihood.value_range
         require_images(x, self.image_shape, value_range)
+        if self.likelihood.measure == "mass" and not self.jit_compile:
+            require_grey_levels(x)
 
     def finite(self, tensor, name: str):
         """The tensor, after a check in training that all its elements are finite.
@@ -250,8 +252,11 @@ class LatentVariableModel(keras.Model):
         """The metrics by name, with `beta_equivalent` derived from the mean `log_scale`."""
         results = {"loss": self._loss_tracker.result()} if self.compiled else {}
         results |= {name: tracker.result() for name, tracker in self._trackers.items()}
-        scale = tf.exp(results["log_scale"])
-        results["beta_equivalent"] = objectives.beta_equivalent(scale, self.beta)
+        if self.likelihood.has_scale:
+            scale = tf.exp(results["log_scale"])
+            results["beta_equivalent"] = objectives.beta_equivalent(scale, self.beta)
+        else:
+            del results["log_scale"]
         if self.likelihood.measure is None:
             del results["bits_per_dim"]
         return results

@@ -2,8 +2,13 @@
 
 import tensorflow as tf
 
+from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS
+
 RANGE_TOLERANCE = 1e-3
 """Part of the range by which a value may lie outside of it, for resized or rounded images."""
+
+LEVEL_TOLERANCE = 0.05
+"""Part of a grey level by which a value may be off one: far more than float32 rounds."""
 
 
 def require_images(x, image_shape: tuple[int, ...], value_range=None) -> None:
@@ -32,3 +37,21 @@ def require_images(x, image_shape: tuple[int, ...], value_range=None) -> None:
         tolerance = RANGE_TOLERANCE * (high - low)
         tf.debugging.assert_greater_equal(tf.reduce_min(x), low - tolerance, message)
         tf.debugging.assert_less_equal(tf.reduce_max(x), high + tolerance, message)
+
+
+def require_grey_levels(x) -> None:
+    """Checks that images hold 8-bit values, `k / 255`: what a likelihood of grey levels scores.
+
+    Args:
+      x: `[B, H, W, C]`, in [0, 1].
+
+    Raises:
+      tf.errors.InvalidArgumentError: On a value between two grey levels, when it runs.
+    """
+    levels = tf.cast(x, tf.float32) * (GREY_LEVELS - 1)
+    message = (
+        "images must hold grey levels k / 255 for a likelihood of 8-bit values: round them "
+        "(np.round(255 * x) / 255), and do not dequantize"
+    )
+    distance = tf.reduce_max(tf.abs(levels - tf.round(levels)))
+    tf.debugging.assert_less_equal(distance, LEVEL_TOLERANCE, message)

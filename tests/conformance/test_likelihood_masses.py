@@ -1,0 +1,110 @@
+"""The 8-bit mass of every likelihood: normalised, where its samples fall, and safe to train on.
+
+Walks the folder of likelihoods; only the contract is used.
+"""
+
+import keras
+import numpy as np
+import pytest
+import scipy.stats
+import tensorflow as tf
+
+from tests._models import images, tiny_vae
+from tf_sigma_vae import plugins
+from tf_sigma_vae.data.digits import Digits
+from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS
+
+LIKELIHOODS = plugins.names("likelihoods")
+LEVELS = (np.arange(GREY_LEVELS) / 255.0).astype(np.float32).reshape(-1, 1, 1, 1)
+# The masses are float64 sums; heads whose log_prob is float32 round each mass to 1e-7 of itself,
+# and at logits of 40 the logarithm to 4e-6.
+NORMALISED = 2e-5
+# Quadrature over the variance, which may lose mass (see MarginalGaussian.bin_log_mass).
+QUADRATURE = 2e-3
+SIGNIFICANCE = 1e-3
+
+
+def _likelihood(name, **kwargs):
+    """A head that holds a scale of about 30 grey levels where the scale is stored."""
+    options = plugins.options(plugins.find("likelihoods", name))
+    given = {"initial_scale": 0.12} if "initial_scale" in options else {}
+    given |= {"scale": 0.12} if "scale" in options else {}
+    head = plugins.find("likelihoods", name)(**given, **kwargs)
+    head.ensure_built((None, 1, 1, head.params_channels(1)))
+    if head.needs_calibration:
+        errors = 0.015 * np.random.default_rng(3).gamma(4.0, 0.25, size=200)
+        head.calibrate(errors, 1, 0)
+    return head
+
+
+def _params(head, kind):
+    """Decoder output for one grey pixel, `[1, 1, 1, P]`."""
+    num = head.params_channels(1)
+    if kind == "random":
+        return np.random.default_rng(1).normal(size=(1, 1, 1, num)).astype(np.float32)
+    signs = np.where(np.arange(num) % 2, 1.0, -1.0) if kind == "mixed" else 1.0
+    value = -40.0 if kind == "low" else 40.0
+    return np.full((1, 1, 1, num), value * signs, np.float32)
+
+
+def _masses(head, params):
+    tiled = np.tile(params, (GREY_LEVELS, 1, 1, 1))
+    return np.exp(head.bin_log_mass(head.distribution(tiled), LEVELS).numpy())
+
+
+@pytest.mark.parametrize("kind", ["random", "low", "high", "mixed"])
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_masses_of_the_256_levels_sum_to_one(name, kind):
+    head = _likelihood(name)
+    tolerance = QUADRATURE if "bin_log_mass" in dir(head.distribution(_params(head, kind))) else 0.0
+    masses = _masses(head, _params(head, kind))
+    assert masses.shape == (GREY_LEVELS,) and np.all(masses >= 0.0)
+    assert masses.sum() == pytest.approx(1.0, abs=max(tolerance, NORMALISED))
+
+
+@pytest.mark.parametrize("name", [n for n in LIKELIHOODS if n != "bernoulli"])
+def test_samples_fall_on_the_levels_as_their_masses_say(name):
+    head = _likelihood(name)
+    params, num_draws = _params(head, "random"), 4000
+    masses = _masses(head, params)
+    x = head.distribution(params).sample(num_draws, seed=[3, 1]).numpy().reshape(-1)
+    # A continuous value lies in the bin [k, k + 1] / 256, a discrete one is k / 255.
+    level = np.round(255.0 * x) if head.measure == "mass" else np.floor(256.0 * x)
+    counts = np.bincount(np.clip(level, 0, 255).astype(int), minlength=GREY_LEVELS)
+    # Neighbouring levels are pooled until each group expects at least 20 draws.
+    group = np.floor(np.cumsum(masses) * num_draws / 20.0 - 1e-9).astype(int)
+    group = np.unique(group, return_inverse=True)[1]
+    observed, expected = np.bincount(group, counts), np.bincount(group, masses * num_draws)
+    expected *= num_draws / expected.sum()
+    assert len(observed) >= 2
+    assert scipy.stats.chisquare(observed, expected).pvalue > SIGNIFICANCE
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize("kind", ["low", "high", "mixed"])
+def test_gradients_at_extreme_decoder_outputs_are_finite(name, kind):
+    head = _likelihood(name)
+    params = tf.Variable(np.tile(_params(head, kind), (GREY_LEVELS, 1, 1, 1)))
+    with tf.GradientTape() as tape:
+        loss = -tf.reduce_mean(head.distribution(params, LEVELS, training=True).log_prob(LEVELS))
+    gradients = tape.gradient(loss, [params, *head.trainable_weights])
+    for tensor in (loss, *gradients):
+        assert np.all(np.isfinite(tensor.numpy()))
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_200_steps_in_bfloat16_on_real_images_stay_finite_and_learn(name):
+    x = Digits().load()["train"][:320].astype(np.float32) / 255.0
+    model = tiny_vae(
+        name, (8, 8, 1), dtype="mixed_bfloat16", network_options={"hidden_sizes": [32]}
+    )
+    model.compile(keras.optimizers.Adam(2e-3))
+    history = model.fit(x, batch_size=16, epochs=10, verbose=0).history
+    assert model.optimizer.iterations == 200
+    assert all(np.all(np.isfinite(values)) for values in history.values())
+    assert history["elbo"][-1] > history["elbo"][0]
+    model.calibrate(x)
+    bits = -model.likelihood.bin_log_mass(
+        model(images(3, (8, 8, 1))).likelihood, images(3, (8, 8, 1))
+    )
+    assert np.all(np.isfinite(bits.numpy()))
