@@ -19,3 +19,28 @@ class GreyLevelLikelihood(Likelihood):
     def provenance(self):
         """All parameters are outputs of the network."""
         return {"source": "network"}
+
+
+def by_channel(params, size: int) -> tf.Tensor:
+    """The numbers of each channel on an axis of their own.
+
+    Args:
+      params: `[B, ..., C * size]`, any float type; the numbers of one channel are neighbors.
+      size: Numbers of each channel.
+
+    Returns:
+      float32 `[B, ..., C, size]`.
+
+    Raises:
+      ValueError: If the last axis is not a multiple of `size`.
+    """
+    params = tf.convert_to_tensor(params)
+    channels, rest = divmod(params.shape[-1], size)
+    if rest or not channels:
+        raise ValueError(
+            f"params must have {size} channels for each channel of the image, "
+            f"got shape {params.shape}"
+        )
+    shape = tf.concat([tf.shape(params)[:-1], [channels, size]], axis=0)
+    split = tf.reshape(tf.cast(params, tf.float32), shape)
+    return tf.ensure_shape(split, [*params.shape[:-1], channels, size])

@@ -20,14 +20,15 @@ from tf_sigma_vae import noise, objectives
 from tf_sigma_vae.likelihoods import Likelihood
 from tf_sigma_vae.models._images import require_grey_levels, require_images
 from tf_sigma_vae.models._output import Output
-from tf_sigma_vae.replicas import host_value, replica_sum
+from tf_sigma_vae.models._own_objective import OwnObjective
+from tf_sigma_vae.replicas import replica_sum
 
 tfd = tfp.distributions
 
 TRACKED = ("elbo", "rate", "distortion", "bits_per_dim", "log_scale")
 
 
-class LatentVariableModel(keras.Model):
+class LatentVariableModel(OwnObjective, keras.Model):
     """Base of the models; a subclass gives the latent structure.
 
     A subclass implements `call` (returning an `Output`), `encode`, `decode`, `sample` and
@@ -119,33 +120,6 @@ class LatentVariableModel(keras.Model):
 
     # -- checks
 
-    def compile(self, optimizer="adam", loss=None, metrics=None, **kwargs):
-        """Configures training; the objective is the model's own.
-
-        Args:
-          optimizer: As in `keras.Model.compile`.
-          loss: Not accepted.
-          metrics: Not accepted.
-          **kwargs: Other arguments of `keras.Model.compile`.
-
-        Raises:
-          ValueError: If a loss or metrics are given.
-        """
-        refused = {"loss": loss, "metrics": metrics, **kwargs}
-        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
-            if refused.get(name) is not None:
-                raise ValueError(
-                    f"compile({name}=...) is not accepted: the objective and its metrics are the "
-                    "model's own. Choose the likelihood and beta instead."
-                )
-        super().compile(optimizer=optimizer, **kwargs)
-
-    def compile_from_config(self, config):
-        """Compiles a loaded model as it was when saved, with the optimizer's state to follow."""
-        given = keras.saving.deserialize_keras_object(config)
-        self.compile(**{name: value for name, value in given.items() if value is not None})
-        self.optimizer.build(self.trainable_variables)
-
     def check_images(self, x) -> None:
         """See `require_images`, `require_grey_levels`; XLA drops the checks of the values."""
         value_range = None if self.jit_compile else self.likelihood.value_range
@@ -161,25 +135,6 @@ class LatentVariableModel(keras.Model):
         if not self.check_finite or self.jit_compile:
             return tensor
         return tf.debugging.check_numerics(tensor, f"non-finite {name}")
-
-    def make_test_function(self, force=False):
-        """Keras hook of `evaluate`; an analytic likelihood must hold a scale by then."""
-        self.likelihood.require_scale()
-        return super().make_test_function(force)
-
-    def make_predict_function(self, force=False):
-        """Keras hook of `predict`; an analytic likelihood must hold a scale by then."""
-        self.likelihood.require_scale()
-        return super().make_predict_function(force)
-
-    def save(self, filepath, overwrite=True, **kwargs):
-        """As `keras.Model.save`.
-
-        Raises:
-          NotCalibratedError: If an analytic likelihood holds no scale yet.
-        """
-        self.likelihood.require_scale()
-        super().save(filepath, overwrite=overwrite, **kwargs)
 
     # -- objective and metrics
 
@@ -201,8 +156,7 @@ class LatentVariableModel(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Mean of `distortion + beta * rate` over the global batch, nats per example.
 
-        Targets `y` are ignored, so that labelled datasets can be used as they are. The replica's
-        sum is divided by the *global* number of examples: exact also for uneven last batches.
+        Targets `y` are ignored, so that labelled datasets can be used as they are.
 
         Args:
           x: `[B, H, W, C]`.
@@ -219,16 +173,7 @@ class LatentVariableModel(keras.Model):
           ValueError: If weights are given with an analytic likelihood.
         """
         per_example = y_pred.distortion + self.rate_weight() * self.objective_rate(y_pred)
-        if sample_weight is not None:
-            if self.likelihood.needs_calibration:
-                raise ValueError(
-                    f"sample_weight is not supported by {type(self.likelihood).__name__}: "
-                    "its scale is a statistic of the unweighted batch"
-                )
-            per_example *= tf.cast(tf.reshape(sample_weight, [-1]), tf.float32)
-        count = replica_sum(tf.cast(tf.shape(per_example)[0], tf.float32))
-        # Keras sums gradients over replicas.
-        return self.finite(tf.reduce_sum(per_example) / count, "loss")
+        return self.finite(self.mean_over_global_batch(per_example, sample_weight), "loss")
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates and returns the metrics, means over examples since the last reset."""
@@ -301,10 +246,7 @@ class LatentVariableModel(keras.Model):
             for batch in dataset:
                 x = batch[0] if isinstance(batch, tuple) else batch
                 statistics.append(self._calibration_statistic(x).numpy())
-            if step is None:
-                step = 0 if self.optimizer is None else host_value(self.optimizer.iterations)
-            errors = np.concatenate(statistics) if statistics else np.zeros(0)
-            self.likelihood.calibrate(errors, int(np.prod(self.image_shape)), step)
+            self.store_scale(statistics, int(np.prod(self.image_shape)), step)
         return self.likelihood.provenance()
 
     @abstractmethod

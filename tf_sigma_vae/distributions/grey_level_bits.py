@@ -1,0 +1,109 @@
+"""The eight bits of a grey level as independent Bernoulli variables.
+
+    x = k / 255,    k = sum_j 2^(7 - j) b_j,    b_j ~ Bernoulli(sigmoid(logits_j)),    j = 0 ... 7,
+
+the most significant bit first.
+"""
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS, grey_level
+
+tfd = tfp.distributions
+
+NUM_BITS = 8
+"""Bits of a grey level."""
+
+_SHIFTS = np.arange(NUM_BITS - 1, -1, -1)
+
+
+class GreyLevelBits(tfd.Distribution):
+    """`x = k / 255` with independent bits.
+
+    `log_prob` rounds `x` to the nearest level; off the range 0 ... 255 it is minus infinity.
+    """
+
+    def __init__(
+        self,
+        logits,
+        validate_args: bool = False,
+        allow_nan_stats: bool = True,
+        name: str = "GreyLevelBits",
+    ):
+        """Builds the distribution.
+
+        Args:
+          logits: `[B..., 8]`, log-odds of each bit, the most significant first; batch shape
+            `[B...]`.
+          validate_args: As in every `tfd.Distribution`.
+          allow_nan_stats: As in every `tfd.Distribution`.
+          name: As in every `tfd.Distribution`.
+
+        Raises:
+          ValueError: If the last axis is not of size 8.
+        """
+        parameters = dict(locals())
+        with tf.name_scope(name) as name:
+            self._logits = tf.convert_to_tensor(logits)
+            if self._logits.shape.rank == 0 or self._logits.shape[-1] != NUM_BITS:
+                raise ValueError(
+                    f"logits must be [..., {NUM_BITS}], got shape {self._logits.shape}"
+                )
+            super().__init__(
+                dtype=self._logits.dtype,
+                reparameterization_type=tfd.NOT_REPARAMETERIZED,
+                validate_args=validate_args,
+                allow_nan_stats=allow_nan_stats,
+                parameters=parameters,
+                name=name,
+            )
+
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None):
+        """The last axis of the logits is that of the bits."""
+        return dict(logits=tfp.util.ParameterProperties(event_ndims=1))
+
+    @property
+    def logits(self) -> tf.Tensor:
+        """Log-odds of the bits, `[B..., 8]`."""
+        return self._logits
+
+    def _event_shape(self):
+        return tf.TensorShape([])
+
+    def _event_shape_tensor(self):
+        return tf.constant([], tf.int32)
+
+    def _log_prob(self, value):
+        level = grey_level(value)
+        in_support = (level >= 0.0) & (level < GREY_LEVELS)
+        number = tf.cast(tf.where(in_support, level, 0.0), tf.int32)[..., tf.newaxis]
+        bits = tf.bitwise.right_shift(number, tf.constant(_SHIFTS, tf.int32)) % 2
+        # log sigmoid(l) of a set bit and log sigmoid(-l) of the others, without a cancellation.
+        signs = tf.cast(1 - 2 * bits, self.dtype)
+        log_prob = -tf.reduce_sum(tf.nn.softplus(signs * self._logits), axis=-1)
+        return tf.where(in_support, log_prob, tf.constant(-np.inf, self.dtype))
+
+    def _sample_n(self, n, seed=None):
+        return self._value(tfd.Bernoulli(self._logits, dtype=self.dtype).sample(n, seed=seed))
+
+    def _value(self, bits) -> tf.Tensor:
+        """`k / 255` of bits (or their probabilities) `[..., 8]`."""
+        weights = tf.constant(2.0**_SHIFTS, self.dtype)
+        return tf.reduce_sum(bits * weights, axis=-1) / (GREY_LEVELS - 1)
+
+    def _mean(self):
+        return self._value(tf.sigmoid(self._logits))
+
+    def _mode(self):
+        """The most probable level: each bit on its own; an even bit is 0."""
+        return self._value(tf.cast(self._logits > 0.0, self.dtype))
+
+    def _variance(self):
+        """`sum_j 4^(7 - j) p_j (1 - p_j) / 255^2`."""
+        weights = tf.constant((2.0**_SHIFTS / (GREY_LEVELS - 1)) ** 2, self.dtype)
+        # 1 - p as a sigmoid of its own keeps its precision where p rounds to 1.
+        bit_variance = tf.sigmoid(self._logits) * tf.sigmoid(-self._logits)
+        return tf.reduce_sum(weights * bit_variance, axis=-1)

@@ -1,0 +1,83 @@
+"""`bernoulli`: intensities read as probabilities of a white pixel.
+
+    log p(x|z) = x log p + (1 - x) log(1 - p),    p = sigmoid(l(z)),    x in [0, 1].
+
+Customary for grey images, but a likelihood of black and white ones only: over the grey values it
+does not integrate to one, and by how much depends on `p` (Loaiza-Ganem & Cunningham 2019, who
+divide by the integral over [0, 1], the "continuous Bernoulli"). So it has no `measure`: its elbo
+compares with no other. `bin_log_mass` divides by the sum over the 256 grey levels instead, which
+gives a mass of 8-bit data that compares with all other likelihoods: with `t = l / 255`,
+
+    P(k) = exp(t k) / S(t),    S(t) = sum_{k=0}^{255} exp(t k) = expm1(256 t) / expm1(t),
+
+a truncated geometric distribution (`x log p + (1 - x) log(1 - p) = l x + log(1 - p)`, and the last
+term is the same for all k). Since `expm1(u) = 2 exp(u / 2) sinh(u / 2)`,
+
+    log P(k) = t (k - 255 / 2) - log 256 - G(256 t) + G(t),    G(u) = log(sinh(u / 2) / (u / 2)),
+
+with `G` even, smooth and 0 at 0, so that nothing cancels around `l = 0`, where `P` is uniform.
+
+Source: Rybkin et al. 2021, Sec. 3.2; the normalized mass is ours.
+"""
+
+import math
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS, grey_level
+from tf_sigma_vae.likelihoods._base import Likelihood
+
+tfd = tfp.distributions
+
+_SERIES_BELOW = 0.01
+"""Where the series of G, cut off after `u^4`, is off by less than `u^6 / 181440 = 6e-18`."""
+
+
+@keras.saving.register_keras_serializable("tf_sigma_vae")
+class Bernoulli(Likelihood):
+    """Black or white pixels with log-odds `[B, H, W, C]`; grey values are scored as averages."""
+
+    measure = None
+    has_scale = False
+    value_range = (0.0, 1.0)
+
+    def params_channels(self, channels: int) -> int:
+        """The log-odds of each channel."""
+        return channels
+
+    def distribution(self, params, x=None, training=False):
+        """See `Likelihood.distribution`; samples are 0 or 1, the mean is `p`."""
+        self.ensure_built(params.shape)
+        logits = tf.cast(params, tf.float32)
+        marginal = tfd.Bernoulli(logits, dtype=tf.float32)
+        return tfd.Independent(marginal, reinterpreted_batch_ndims=logits.shape.rank - 1)
+
+    def bin_log_mass(self, distribution, x):
+        """Log-mass of the 8-bit images `x`, normalized over the 256 levels, float64 `[B]`, nats."""
+        logits = tf.cast(distribution.distribution.logits, tf.float64)
+        log_mass = _log_mass(logits, grey_level(x))
+        return tf.reduce_sum(log_mass, axis=list(range(1, log_mass.shape.rank)))
+
+    def provenance(self):
+        """All parameters are outputs of the network."""
+        return {"source": "network"}
+
+
+def _log_mass(logits: tf.Tensor, level: tf.Tensor) -> tf.Tensor:
+    """`log P(k)` of levels k 0 ... 255, elementwise, float64."""
+    last = GREY_LEVELS - 1
+    t = logits / last
+    log_normalizer = math.log(GREY_LEVELS) + _log_sinhc(GREY_LEVELS * t) - _log_sinhc(t)
+    return t * (level - last / 2) - log_normalizer
+
+
+def _log_sinhc(u: tf.Tensor) -> tf.Tensor:
+    """`G(u) = log(sinh(u / 2) / (u / 2))`, float64, of the shape of `u`."""
+    is_small = tf.abs(u) < _SERIES_BELOW
+    series = u**2 / 24.0 - u**4 / 2880.0
+    # Where the series holds, a harmless number keeps the gradient of the unused branch finite.
+    size = tf.where(is_small, tf.ones_like(u), tf.abs(u))
+    direct = size / 2.0 + tf.math.log(-tf.math.expm1(-size) / size)
+    return tf.where(is_small, series, direct)

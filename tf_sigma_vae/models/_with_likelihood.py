@@ -1,0 +1,185 @@
+"""Any Keras model as the network of a calibrated likelihood: regression, denoising, forecasting.
+
+    loss = mean over the global batch of -log p(y | backbone(x)),    nats per example,
+
+the objective of the decoder alone, without a latent variable.
+
+Source: Rybkin et al. 2021, Eq. 2, with y in place of the reconstructed image.
+"""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from tf_sigma_vae import plugins
+from tf_sigma_vae.likelihoods import Likelihood
+from tf_sigma_vae.models._images import require_grey_levels, require_images
+from tf_sigma_vae.models._own_objective import OwnObjective
+from tf_sigma_vae.replicas import replica_sum
+
+BATCH_SIZE = 128
+"""Of calibration from arrays; it changes the speed alone."""
+
+
+@keras.saving.register_keras_serializable("tf_sigma_vae")
+class WithLikelihood(OwnObjective, keras.Model):
+    """A Keras model that predicts `p(y|x)` instead of `y`.
+
+    `fit(x, y)` maximizes `log p(y|x)`; `model(x)` is the distribution, with the stored scale;
+    `predict(x)` its mean. Targets y are `[B, ..., C]`, and the backbone emits `[B, ..., P]` with
+    `P = likelihood.params_channels(C)`.
+    """
+
+    def __init__(self, backbone, likelihood: str | Likelihood = "gaussian_shared", **kwargs):
+        """Wraps a model.
+
+        Args:
+          backbone: Any `keras.Model` (or layer) with one output. It is trained in place.
+          likelihood: Name of a likelihood plug-in, or an instance of `Likelihood`. Gaussian ones
+            pass the output through a sigmoid by default; `loc_activation="linear"` leaves it as it
+            is, for targets of any range or a backbone with an activation of its own.
+          **kwargs: Of `keras.Model`.
+
+        Raises:
+          ValueError: If the likelihood is unknown, or the backbone has several outputs.
+        """
+        # The targets stay exact whatever the policy; the backbone casts its own inputs.
+        super().__init__(autocast=False, **kwargs)
+        if isinstance(likelihood, str):
+            likelihood = plugins.find("likelihoods", likelihood)()
+        if not isinstance(likelihood, Likelihood):
+            raise ValueError(f"likelihood must be a name or a Likelihood, got {likelihood!r}")
+        self.backbone, self.likelihood = backbone, likelihood
+        self._trackers = {name: keras.metrics.Mean(name=name) for name in ("nll", "log_scale")}
+        # A model without a known input is built by its first batch.
+        if getattr(backbone, "inputs", None):
+            self.build(backbone.input_shape)
+
+    def build(self, input_shape):
+        """Creates the weights of backbone and likelihood."""
+        if not self.backbone.built:
+            self.backbone.build(input_shape)
+        shape = self.backbone.compute_output_shape(input_shape)
+        if not all(size is None or isinstance(size, int) for size in shape):
+            raise ValueError(f"the backbone must have one output, its output shape is {shape}")
+        self.params_shape = tuple(shape)
+        self.likelihood.ensure_built(self.params_shape)
+        self.built = True
+
+    def call(self, x, training=False):
+        """p(y|x), a `tfd.Distribution`; in training the raw `params` `[B, ..., P]`.
+
+        The loss makes the distribution then, because an analytic likelihood needs the targets.
+        """
+        params = self.backbone(x)
+        return params if training else self.likelihood.distribution(params)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Mean of `-log p(y|x)`, summed over the event, over the global batch, nats per example.
+
+        Args:
+          x: Inputs of the backbone.
+          y: `[B, ..., C]`, in the unit of the data.
+          y_pred: What `call` returned.
+          sample_weight: `[B]` weights of the examples, or None; not with an analytic likelihood.
+          training: Whether this is a training step.
+
+        Returns:
+          Scalar, nats, with the regularization losses of the backbone.
+
+        Raises:
+          ValueError: If there are no targets or they do not fit, or on unsupported weights.
+        """
+        self._require_targets(y)
+        likelihood = self.likelihood.distribution(y_pred, y, True) if training else y_pred
+        nll = -likelihood.log_prob(tf.cast(y, tf.float32))
+        # Here, for `compute_metrics` is not given the distribution of a training step.
+        self._trackers["nll"].update_state(nll, sample_weight=sample_weight)
+        if self.likelihood.has_scale:
+            log_scale = self.likelihood.log_scale(likelihood)
+            self._trackers["log_scale"].update_state(log_scale, sample_weight=sample_weight)
+        loss = self.mean_over_global_batch(nll, sample_weight)
+        for penalty in self.losses:
+            # Keras sums over replicas, and each has the whole penalty.
+            loss += tf.cast(tf.reduce_sum(penalty), tf.float32) / replica_sum(tf.constant(1.0))
+        return loss
+
+    def _require_targets(self, y) -> None:
+        if y is None:
+            raise ValueError("targets are needed: fit(x, y), or a dataset of pairs (x, y)")
+        shape = tuple(y.shape)
+        if len(shape) != len(self.params_shape):
+            raise ValueError(
+                f"targets must have {len(self.params_shape)} axes, [B, ..., C], as the output "
+                f"{self.params_shape} of the backbone has; got shape {shape}"
+            )
+        emitted, wanted = self.params_shape[-1], self.likelihood.params_channels(shape[-1])
+        if emitted != wanted:
+            raise ValueError(
+                f"{type(self.likelihood).__name__} needs a backbone that emits {wanted} channels "
+                f"for targets of {shape[-1]}; this one emits {emitted}"
+            )
+        # XLA drops the checks of the values.
+        checked = not self.jit_compile
+        value_range = self.likelihood.value_range if checked else None
+        require_images(y, (*self.params_shape[1:-1], shape[-1]), value_range)
+        if self.likelihood.measure == "mass" and checked:
+            require_grey_levels(y)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Returns the metrics, means over examples since the last reset."""
+        return self.get_metrics_result()
+
+    def get_metrics_result(self):
+        """The metrics by name: `nll` in nats, and the mean `log_scale` where there is one."""
+        results = {"loss": self._loss_tracker.result()} if self.compiled else {}
+        results |= {name: tracker.result() for name, tracker in self._trackers.items()}
+        if not self.likelihood.has_scale:
+            del results["log_scale"]
+        return results
+
+    def predict_step(self, data):
+        """The mean of p(y|x), for `predict`."""
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return self(x, training=False).mean()
+
+    def calibrate(self, x, y=None, step: int | None = None) -> dict[str, object]:
+        """Sets the stored scale of an analytic likelihood from the training set, exactly.
+
+        Args:
+          x: Inputs, or a `tf.data.Dataset` of batches of pairs `(x, y)`.
+          y: Targets `[N, ..., C]`, unless `x` holds them.
+          step: Training step to note as provenance; that of the optimizer by default.
+
+        Returns:
+          `likelihood.provenance()`.
+        """
+        if self.likelihood.needs_calibration:
+            if not isinstance(x, tf.data.Dataset):
+                x = tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH_SIZE)
+            statistics = [self._calibration_statistic(*batch[:2]).numpy() for batch in x]
+            num_dims = math.prod(x.element_spec[1].shape[1:])
+            self.store_scale(statistics, num_dims, step)
+        return self.likelihood.provenance()
+
+    @tf.function(reduce_retracing=True)
+    def _calibration_statistic(self, x, y):
+        self._require_targets(y)
+        return self.likelihood.calibration_statistic(self.backbone(x, training=False), y)
+
+    def get_config(self):
+        """Constructor arguments, for `from_config`."""
+        parts = {"backbone": self.backbone, "likelihood": self.likelihood}
+        serialize = keras.saving.serialize_keras_object
+        return {**super().get_config(), **{name: serialize(part) for name, part in parts.items()}}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Inverse of `get_config`."""
+        restore = keras.saving.deserialize_keras_object
+        parts = {
+            name: restore(config[name], custom_objects=custom_objects)
+            for name in ("backbone", "likelihood")
+        }
+        return cls(**{**config, **parts})
