@@ -23,6 +23,8 @@ GLOBAL_BATCH_SIZE = 8
 CASES = {
     "gaussian_optimal": lambda: likelihoods.GaussianOptimal(),
     "gaussian_optimal_per_image": lambda: likelihoods.GaussianOptimalPerImage(),
+    "gaussian_inverse_gamma": lambda: likelihoods.GaussianInverseGamma(),
+    "gaussian_inverse_gamma_trained": lambda: likelihoods.GaussianInverseGamma("trained"),
     "gaussian_shared_from_data": lambda: likelihoods.GaussianShared(initial_scale="data"),
     "free_bits": lambda: likelihoods.GaussianFixed(),
 }

@@ -16,6 +16,8 @@ TOLERANCE = 1e-5
 CASES = [
     "gaussian_optimal",
     "gaussian_optimal_per_image",
+    "gaussian_inverse_gamma",
+    "gaussian_inverse_gamma_trained",
     "gaussian_shared_from_data",
     "free_bits",
 ]

@@ -64,7 +64,7 @@ def test_without_changes_an_optimizer_is_that_of_keras(optimizer, base):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_weight_decay_shrinks_kernels_alone(optimizer):
-    for excluded in ("bias", "log_scale"):
+    for excluded in ("bias", "log_scale", "log_concentration"):
         on = variables(("kernel", excluded))
         config = Config(optimizer=optimizer, learning_rate=0.1, weight_decay=0.5)
         apply(built(config, on), ([[0.0, 0.0]], [0.0]))

@@ -1,6 +1,17 @@
 """Distributions that TensorFlow Probability lacks, and the mass of 8-bit values under a density."""
 
 from tf_sigma_vae.distributions.bin_mass import bin_log_mass
+from tf_sigma_vae.distributions.discretized_logistic_mixture import DiscretizedLogisticMixture
+from tf_sigma_vae.distributions.grey_level_bits import GreyLevelBits
+from tf_sigma_vae.distributions.grey_level_categorical import GreyLevelCategorical
 from tf_sigma_vae.distributions.marginal_gaussian import MarginalGaussian
+from tf_sigma_vae.distributions.student_t import StudentT
 
-__all__ = ["MarginalGaussian", "bin_log_mass"]
+__all__ = [
+    "DiscretizedLogisticMixture",
+    "GreyLevelBits",
+    "GreyLevelCategorical",
+    "MarginalGaussian",
+    "StudentT",
+    "bin_log_mass",
+]

@@ -4,6 +4,8 @@ Level `k` of 256 occupies `[k, k + 1] / 256`; the open tails belong to the end b
 masses sum to one. The value `k / 255`, by which images are scaled to [0, 1], lies in bin `k`.
 """
 
+import math
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -52,13 +54,13 @@ def elementwise_bin_log_mass(marginal: tfd.Distribution, x: tf.Tensor) -> tf.Ten
     lower, upper = level / GREY_LEVELS, (level + 1.0) / GREY_LEVELS
     is_first, is_last = level <= 0.0, level >= GREY_LEVELS - 1.0
     # In the end bins the finite edge alone counts; keep the unused expression finite for where.
-    left = _log_difference(marginal.log_cdf(upper), marginal.log_cdf(lower))
-    right = _log_difference(
-        marginal.log_survival_function(lower), marginal.log_survival_function(upper)
-    )
-    middle = tf.where(marginal.cdf(lower) < 0.5, left, right)
-    middle = tf.where(is_first, marginal.log_cdf(upper), middle)
-    return tf.where(is_last, marginal.log_survival_function(lower), middle)
+    below_lower, below_upper = marginal.log_cdf(lower), marginal.log_cdf(upper)
+    left = _log_difference(below_upper, below_lower)
+    above_lower = marginal.log_survival_function(lower)
+    right = _log_difference(above_lower, marginal.log_survival_function(upper))
+    middle = tf.where(below_lower < -math.log(2.0), left, right)
+    middle = tf.where(is_first, below_upper, middle)
+    return tf.where(is_last, above_lower, middle)
 
 
 def _log_difference(larger: tf.Tensor, smaller: tf.Tensor) -> tf.Tensor:

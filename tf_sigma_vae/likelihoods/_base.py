@@ -24,8 +24,8 @@ class Likelihood(keras.layers.Layer):
     """Base of the likelihood plug-ins.
 
     Attributes:
-      measure: Of what `log_prob` is: a `"density"`, the `"mass"` of 8-bit values, or None where it is
-        no normalised likelihood.
+      measure: What `log_prob` is of: a `"density"`, the `"mass"` of 8-bit values, or None where
+        it is no normalised likelihood.
       has_scale: Whether the distribution has a scale to report; `log_scale` is None without one.
       value_range: `(low, high)` in which `x` must lie, or None for any real value.
       needs_calibration: Whether the stored scale is a statistic of the training set, set by

@@ -18,13 +18,9 @@ Source: Rybkin et al. 2021, Sec. 4, Eq. 5 (as the variance; printed as the stand
 """
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tf_sigma_vae.distributions import MarginalGaussian
-from tf_sigma_vae.likelihoods import _gaussian, _inverse_gamma
-from tf_sigma_vae.likelihoods._base import NotCalibratedError
-from tf_sigma_vae.replicas import host_value, replica_sum
+from tf_sigma_vae.likelihoods import _analytic_scale, _gaussian
 
 AVERAGES = ("batch", "image")
 BOUNDS = ("floor", "soft_clip", "none")
@@ -32,10 +28,8 @@ PAPER_LOG_SCALE_MIN = -6.0
 
 
 @keras.saving.register_keras_serializable("tf_sigma_vae")
-class GaussianOptimal(_gaussian.GaussianLikelihood):
+class GaussianOptimal(_analytic_scale.AnalyticScaleLikelihood):
     """Gaussian with the analytically optimal scale."""
-
-    needs_calibration = True
 
     def __init__(
         self,
@@ -62,48 +56,24 @@ class GaussianOptimal(_gaussian.GaussianLikelihood):
         Raises:
           ValueError: If an argument is not one of the allowed values.
         """
-        super().__init__(loc_activation=loc_activation, **kwargs)
         if average_over not in AVERAGES:
             raise ValueError(f"average_over must be one of {AVERAGES}, got {average_over!r}")
         if bound not in BOUNDS:
             raise ValueError(f"bound must be one of {BOUNDS}, got {bound!r}")
-        if not 0.0 <= momentum < 1.0:
-            raise ValueError(f"momentum must lie in [0, 1), got {momentum!r}")
+        super().__init__(average_over == "image", floor, momentum, loc_activation, **kwargs)
         self.average_over, self.bound = average_over, bound
-        self.floor = _gaussian.require_positive("floor", floor)
-        self.momentum = float(momentum)
-
-    def build(self, input_shape):
-        """Creates the stored statistics."""
-        stored = {"variance": "float32", "num_updates": "int64"}
-        stored |= {"calibration_examples": "int64", "calibration_step": "int64"}
-        if self.average_over == "image":
-            stored |= {"variance_square": "float32", "concentration": "float32"}
-            stored |= {"inverse_gamma_scale": "float32"}
-        for name, dtype in stored.items():
-            weight = self.add_weight(
-                name=name,
-                shape=(),
-                initializer="zeros",
-                dtype=dtype,
-                trainable=False,
-                autocast=False,
-                aggregation="only_first_replica",
-            )
-            setattr(self, name, weight)
-        self.built = True
 
     def distribution(self, params, x=None, training=False):
         """See `Likelihood.distribution`. Training needs `x` and updates the moving average."""
         self.ensure_built(params.shape)
         loc = self.loc(params)
         if training:
-            return _gaussian.independent_normal(loc, self._training_scale(loc, x))
-        self._require_scale_in_graph()
-        if self.average_over == "batch":
-            return _gaussian.independent_normal(loc, self._bounded_scale(self.variance))
-        concentration, scale = self._inverse_gamma()
-        return MarginalGaussian(loc, concentration, scale, loc.shape.rank - 1)
+            scale = self._optimal_scale(loc, *self.training_moments(loc, x))
+            return _gaussian.independent_normal(loc, scale)
+        self.require_scale_in_graph()
+        if self.per_image:
+            return self.stored_marginal(loc)
+        return _gaussian.independent_normal(loc, self.bounded_scale(self.variance))
 
     def plug_in_distribution(self, params, x):
         """The paper's own evaluation: the scale computed from the evaluated data themselves.
@@ -112,123 +82,26 @@ class GaussianOptimal(_gaussian.GaussianLikelihood):
         the batch size. Reported beside the likelihood, under its own name.
         """
         loc = self.loc(params)
-        variance, _ = self._statistics(loc, x)
-        return _gaussian.independent_normal(loc, self._over_event(variance, loc))
+        return _gaussian.independent_normal(
+            loc, self._optimal_scale(loc, *self.batch_moments(loc, x))
+        )
 
-    def _training_scale(self, loc, x) -> tf.Tensor:
-        if x is None:
-            raise ValueError(f"{type(self).__name__} needs x in training; got x=None")
-        variance, means = self._statistics(tf.stop_gradient(loc), x)
-        self._update_moving_averages(*means)
-        return tf.stop_gradient(self._over_event(variance, loc))
+    def _optimal_scale(self, loc, variances, mean, mean_square) -> tf.Tensor:
+        """Scale of the batch or of each image, shaped to broadcast against the mean."""
+        if not self.per_image:
+            return self.bounded_scale(mean)
+        return tf.reshape(self.bounded_scale(variances), [-1] + [1] * (loc.shape.rank - 1))
 
-    def _statistics(self, loc, x):
-        """Variance of the training objective (`[]` or `[B]`), and the moments to average."""
-        errors = _gaussian.squared_error(loc, x)
-        num_dims = tf.cast(tf.size(loc) / tf.shape(loc)[0], tf.float32)
-        per_image = errors / num_dims
-        sums = tf.stack([tf.reduce_sum(per_image), tf.reduce_sum(per_image**2)])
-        count = tf.cast(tf.shape(loc)[0], tf.float32)
-        # One all-reduce of three scalars: a mean of per-replica means would be another objective.
-        total = replica_sum(tf.concat([sums, [count]], axis=0))
-        means = total[:2] / total[2]
-        return (means[0] if self.average_over == "batch" else per_image), tf.unstack(means)
-
-    def _over_event(self, variance, loc) -> tf.Tensor:
-        """The bounded scale, shaped to broadcast against the mean."""
-        scale = self._bounded_scale(variance)
-        if self.average_over == "image":
-            scale = tf.reshape(scale, [-1] + [1] * (loc.shape.rank - 1))
-        return scale
-
-    def _bounded_scale(self, variance) -> tf.Tensor:
-        variance = tf.convert_to_tensor(variance)
+    def bounded_scale(self, variance):
+        """The scale of a variance, kept off zero as `bound` says."""
         if self.bound == "floor":
-            return tf.sqrt(variance + self.floor**2)
+            return super().bounded_scale(variance)
+        scale = tf.sqrt(tf.convert_to_tensor(variance))
         if self.bound == "none":
-            return tf.sqrt(variance)
+            return scale
         low = PAPER_LOG_SCALE_MIN
-        return tf.exp(low + tf.nn.softplus(0.5 * tf.math.log(variance) - low))
-
-    def _update_moving_averages(self, mean, mean_square) -> None:
-        updates = tf.cast(tf.convert_to_tensor(self.num_updates), tf.float32)
-        keep = tf.minimum(self.momentum, updates / (updates + 1.0))
-        self.variance.assign(keep * self.variance + (1.0 - keep) * mean)
-        if self.average_over == "image":
-            self.variance_square.assign(keep * self.variance_square + (1.0 - keep) * mean_square)
-        self.num_updates.assign(self.num_updates + 1)
-        # A step after a calibration makes the exact value stale: the moving average is back.
-        self.calibration_examples.assign(tf.zeros([], tf.int64))
-
-    def _inverse_gamma(self):
-        floor = self._bounded_scale(self.variance) ** 2 - self.variance
-        mean = self.variance + floor
-        moments = _inverse_gamma.from_moments(
-            mean, self.variance_square + 2.0 * floor * self.variance + floor**2
-        )
-        calibrated = tf.convert_to_tensor(self.calibration_examples) > 0
-        fitted = (self.concentration, self.inverse_gamma_scale)
-        return tuple(tf.where(calibrated, f, m) for f, m in zip(fitted, moments, strict=True))
-
-    def _require_scale_in_graph(self) -> None:
-        """`require_scale` when the distribution is used; XLA drops the check."""
-        if tf.executing_eagerly():
-            self.require_scale()
-            return
-        known = tf.maximum(
-            tf.convert_to_tensor(self.num_updates), tf.convert_to_tensor(self.calibration_examples)
-        )
-        message = f"{type(self).__name__} holds no scale yet: train it, or call model.calibrate"
-        tf.debugging.assert_positive(known, message)
-
-    def require_scale(self):
-        """See `Likelihood.require_scale`."""
-        self.ensure_built(())  # Of scalars alone: any shape will do.
-        if host_value(self.num_updates) == 0 and host_value(self.calibration_examples) == 0:
-            raise NotCalibratedError(
-                f"{type(self).__name__} holds no scale yet: it is a statistic of the training "
-                "data. Train the model, or call model.calibrate(training_data) first."
-            )
-
-    def calibration_statistic(self, params, x):
-        """Squared error of each example, float32 `[B]`."""
-        return _gaussian.squared_error(self.loc(params), x)
-
-    def calibrate(self, statistics, num_dims, step):
-        """See `Likelihood.calibrate`. Averages in float64.
-
-        Raises:
-          ValueError: If there is no example, or an error is not finite.
-        """
-        errors = np.asarray(statistics, np.float64)
-        if errors.size == 0 or not np.all(np.isfinite(errors)):
-            raise ValueError("calibration needs at least one example, and finite squared errors")
-        self.ensure_built(())
-        per_image = errors / num_dims
-        self.variance.assign(np.float32(per_image.mean()))
-        if self.average_over == "image":
-            floor = float(self._bounded_scale(self.variance)) ** 2 - host_value(self.variance)
-            concentration, scale = _inverse_gamma.fit(errors + num_dims * floor, num_dims)
-            self.variance_square.assign(np.float32((per_image**2).mean()))
-            self.concentration.assign(concentration)
-            self.inverse_gamma_scale.assign(scale)
-        self.calibration_examples.assign(errors.size)
-        self.calibration_step.assign(step)
-
-    def provenance(self):
-        """Source of the stored variance, and its number of examples and step if calibrated."""
-        self.ensure_built(())
-        if host_value(self.calibration_examples) > 0:
-            return {
-                "source": "calibrate",
-                "num_examples": host_value(self.calibration_examples),
-                "step": host_value(self.calibration_step),
-            }
-        if host_value(self.num_updates) > 0:
-            return {"source": "moving_average", "num_updates": host_value(self.num_updates)}
-        return {"source": "none"}
+        return tf.exp(low + tf.nn.softplus(tf.math.log(scale) - low))
 
     def get_config(self):
         """Constructor arguments, for `from_config`."""
-        names = ("average_over", "bound", "floor", "momentum")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        return {**super().get_config(), "average_over": self.average_over, "bound": self.bound}

@@ -29,7 +29,7 @@ class ReplicaExact:
         super().__init__(*args, **kwargs)
         self.clip_norm = float(clip_norm)
         # Here, because Keras keeps it in no config: a loaded optimizer leaves them out too.
-        self.exclude_from_weight_decay(var_names=["log_scale", "bias"])
+        self.exclude_from_weight_decay(var_names=["log_scale", "log_concentration", "bias"])
 
     def apply(self, grads, trainable_variables=None):
         """Clips, then updates the variables."""
