@@ -10,10 +10,10 @@ ROOT = pathlib.Path(__file__).parent
 
 def read_version() -> str:
     """Returns `__version__` without importing the package, whose dependencies may be missing."""
-    source = (ROOT / "tf_sigma_vae" / "__init__.py").read_text(encoding="utf-8")
+    source = (ROOT / "tf_sigma_vae" / "version.py").read_text(encoding="utf-8")
     match = re.search(r'^__version__ = "([^"]+)"$', source, flags=re.MULTILINE)
     if match is None:
-        raise RuntimeError('tf_sigma_vae/__init__.py holds no line `__version__ = "..."`')
+        raise RuntimeError('tf_sigma_vae/version.py holds no line `__version__ = "..."`')
     return match.group(1)
 
 
@@ -98,7 +98,7 @@ setup(
     entry_points={
         "console_scripts": [
             f"sigma-vae-{verb} = tf_sigma_vae.cli.{verb}:run"
-            for verb in ("train", "evaluate", "sample", "prepare")
+            for verb in ("train", "evaluate", "sample", "sweep", "prepare")
         ]
     },
 )

@@ -40,8 +40,8 @@ from tf_sigma_vae import (
     training,
 )
 from tf_sigma_vae.models import load
+from tf_sigma_vae.version import __version__ as __version__
 
-__version__ = "0.1.0"
 __all__ = [
     "data",
     "distributions",

@@ -1,4 +1,4 @@
-"""Runs `sigma-vae-train` within the test's process, with flags of its own."""
+"""Runs a command within the test's process, with flags of its own."""
 
 import logging
 import sys
@@ -22,26 +22,26 @@ TINY = (
 
 
 class Command:
-    """Calls the entry point as the console script does.
+    """Calls the entry point of `sigma-vae-train`, or another, as the console script does.
 
     Attributes:
       error: What the last call that failed said: on stderr, or to `sys.exit`.
       output: What the last call printed.
     """
 
-    def __init__(self, monkeypatch, capsys):
-        self._monkeypatch, self._capsys = monkeypatch, capsys
+    def __init__(self, monkeypatch, capsys, module=train):
+        self._monkeypatch, self._capsys, self._module = monkeypatch, capsys, module
         self.error = self.output = ""
 
     def __call__(self, *arguments):
         """Returns the exit status: 0, the code, or 1 where `sys.exit` was given a message."""
         app.define_help_flags()
         before, handlers = set(flags.FLAGS), list(logging.root.handlers)
-        self._monkeypatch.setattr(sys, "argv", ["sigma-vae-train", *arguments])
+        self._monkeypatch.setattr(sys, "argv", [self._module.PROGRAM, *arguments])
         self._capsys.readouterr()
         status = None
         try:
-            train.run()
+            self._module.run()
         except SystemExit as stop:
             status = stop.code
         finally:

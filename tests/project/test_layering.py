@@ -13,6 +13,7 @@ LAYERS = (
     ("cli",),
     ("",),
     ("export",),
+    ("sweep",),
     ("evaluation",),
     ("training",),
     ("build",),
@@ -21,7 +22,7 @@ LAYERS = (
     ("likelihoods", "objectives"),
     ("distributions",),
     ("workdir", "image_grid"),
-    ("config", "plugins", "noise", "replicas"),
+    ("config", "plugins", "noise", "replicas", "version"),
 )
 LAYER_OF = {unit: index for index, units in enumerate(LAYERS) for unit in units}
 

@@ -8,13 +8,13 @@ import pytest
 
 @pytest.fixture(scope="module")
 def namespace(repository_root, tmp_path_factory):
-    """What the README's Python block leaves behind, run in an empty folder."""
+    """What the README's Python blocks leave behind, run one after the other in an empty folder."""
     readme = (repository_root / "README.md").read_text(encoding="utf-8")
-    (block,) = re.findall(r"^```python\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```python\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("readme"))
         names = {}
-        exec(compile(block, "README.md", "exec"), names)
+        exec(compile("\n".join(blocks), "README.md", "exec"), names)
     return names
 
 
@@ -22,6 +22,14 @@ def test_the_restored_model_scores_as_the_trained_one(namespace):
     x = namespace["images"][:8]
     trained, restored = (namespace[name](x).distortion for name in ("model", "restored"))
     np.testing.assert_array_equal(restored, trained)
+
+
+def test_the_wrapped_model_predicts_one_learned_scale(namespace):
+    x = namespace["images"][:8]
+    scale = namespace["net"](x).stddev().numpy()
+    assert scale.shape == x.shape and np.ptp(scale) == 0.0
+    # Two steps of 1e-3 in log_scale from a start at 1.
+    assert scale.flat[0] == pytest.approx(np.exp(-2e-3), abs=1e-4)
 
 
 def test_the_library_example_is_ten_lines(repository_root):

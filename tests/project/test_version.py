@@ -23,5 +23,5 @@ def test_changelog_is_ordered_from_new_to_old(repository_root):
 
 
 def test_packaging_finds_the_version_in_the_source(repository_root):
-    source = (repository_root / "tf_sigma_vae" / "__init__.py").read_text(encoding="utf-8")
+    source = (repository_root / "tf_sigma_vae" / "version.py").read_text(encoding="utf-8")
     assert re.findall(r'^__version__ = "([^"]+)"$', source, re.MULTILINE) == [__version__]

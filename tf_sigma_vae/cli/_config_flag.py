@@ -3,6 +3,7 @@
 import importlib.resources
 import os
 import pathlib
+from collections.abc import Collection
 
 from absl import flags
 from ml_collections import config_flags
@@ -11,6 +12,7 @@ from tf_sigma_vae import config as config_lib
 from tf_sigma_vae import plugins
 
 DEFAULT_CONFIG = "digits_vae"
+FIELD_OF_FLAG = {"dataset": "dataset", "variant": "likelihood", "seed": "seed"}
 PLUGIN_FIELDS = {"dataset": "data", "network": "networks", "likelihood": "likelihoods"}
 
 
@@ -43,8 +45,12 @@ def config_path(name: str) -> str:
     )
 
 
-def define_flags() -> None:
-    """Defines `--config --dataset --variant --seed`."""
+def define_flags(choices: Collection[str] = tuple(FIELD_OF_FLAG)) -> None:
+    """Defines `--config` and the flags that choose within it.
+
+    Args:
+      choices: Of `FIELD_OF_FLAG`, all by default.
+    """
     folder_hint = ", ".join(config_names())
     config_flags.DEFINE_config_file(
         "config",
@@ -54,9 +60,12 @@ def define_flags() -> None:
         lock_config=False,
         accept_new_attributes=True,
     )
-    flags.DEFINE_string("dataset", None, f"Dataset: {', '.join(plugins.names('data'))}.")
-    flags.DEFINE_string("variant", None, f"Decoder: {', '.join(plugins.names('likelihoods'))}.")
-    flags.DEFINE_integer("seed", None, "Seed of everything random in the run.")
+    if "dataset" in choices:
+        flags.DEFINE_string("dataset", None, f"Dataset: {', '.join(plugins.names('data'))}.")
+    if "variant" in choices:
+        flags.DEFINE_string("variant", None, f"Decoder: {', '.join(plugins.names('likelihoods'))}.")
+    if "seed" in choices:
+        flags.DEFINE_integer("seed", None, "Seed of everything random in the run.")
 
 
 def with_config_path(argv: list[str]) -> list[str]:
@@ -76,6 +85,11 @@ def with_config_path(argv: list[str]) -> list[str]:
     return resolved
 
 
+def overridden_fields() -> set[str]:
+    """The fields that the command line sets by `--config.<field>`; an option as `field.option`."""
+    return set(config_flags.get_override_values(flags.FLAGS["config"]))
+
+
 def resolved_config() -> config_lib.Config:
     """The configuration of the flags.
 
@@ -84,10 +98,9 @@ def resolved_config() -> config_lib.Config:
       TypeError: On a value of the wrong type.
     """
     values = flags.FLAGS.config.to_dict()
-    chosen = {"dataset": "dataset", "variant": "likelihood", "seed": "seed"}
-    overridden = set(config_flags.get_override_values(flags.FLAGS["config"]))
-    for flag, field in chosen.items():
-        if getattr(flags.FLAGS, flag) is not None:
+    overridden = overridden_fields()
+    for flag, field in FIELD_OF_FLAG.items():
+        if flag in flags.FLAGS and getattr(flags.FLAGS, flag) is not None:
             values[field] = getattr(flags.FLAGS, flag)
             overridden.add(field)
     for field, kind in PLUGIN_FIELDS.items():

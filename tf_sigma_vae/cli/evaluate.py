@@ -13,13 +13,12 @@ import sys
 from absl import flags, logging
 from tqdm import tqdm
 
-import tf_sigma_vae
 from tf_sigma_vae.cli import _command
-from tf_sigma_vae.evaluation import runs
-from tf_sigma_vae.evaluation.evaluate import Evaluation, check_numbers, evaluate_model
-from tf_sigma_vae.evaluation.table import table, to_json
+from tf_sigma_vae.evaluation import record, runs
+from tf_sigma_vae.evaluation.evaluate import check_numbers
+from tf_sigma_vae.evaluation.table import table
 from tf_sigma_vae.likelihoods import NotCalibratedError
-from tf_sigma_vae.workdir import WorkdirError, write_atomically
+from tf_sigma_vae.workdir import WorkdirError
 
 PROGRAM = "sigma-vae-evaluate"
 
@@ -82,19 +81,11 @@ def evaluate(
     for name, run in zip(runs.column_names(workdirs), opened, strict=True):
         images = run.images(split, num_examples, data_dir, download)
         with tqdm(total=len(images), desc=name, unit="image", file=sys.stderr) as bar:
-            found = evaluate_model(run.model(), images, num_samples, global_batch_size, bar.update)
-        evaluations[name] = _with_run(found, run, split)
-        write_atomically(run.workdir.evaluation_file, to_json(evaluations[name]))
+            evaluations[name] = record.evaluate_run(
+                run, images, split, num_samples, global_batch_size, bar.update
+            )
+        record.write(evaluations[name], run.workdir.evaluation_file)
     return table(evaluations)
-
-
-def _with_run(found: Evaluation, run: runs.FinishedRun, split: str) -> Evaluation:
-    """The evaluation with what its protocol must say of the run."""
-    config = run.config
-    protocol = {"dataset": config.dataset, "split": split, "variant": config.likelihood}
-    protocol |= {"trained_dequantized": config.dequantize, **found.protocol}
-    versions = {"tf-sigma-vae": tf_sigma_vae.__version__, **found.protocol["versions"]}
-    return found._replace(protocol={**protocol, "versions": versions})
 
 
 def main() -> None:

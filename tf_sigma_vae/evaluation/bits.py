@@ -5,8 +5,8 @@
 
 Both bound the code length of the images, so both compare with discrete decoders. The mass encodes
 `x = k / 255`, which lies in bin k; the density needs dequantized images, for at grey levels alone
-it has no bound. A discrete likelihood has the mass only. Bernoulli, whose `log_prob` of a grey value
-is no likelihood, enters by its normalised form over the 256 levels.
+it has no bound. A discrete likelihood has the mass only; Bernoulli, whose `log_prob` of a grey
+value is no likelihood, has that of its normalised form over the 256 levels.
 
 Source: Theis et al. 2016 (dequantization).
 """

@@ -47,12 +47,7 @@ class FinishedRun:
         Raises:
           PermissionError: If not.
         """
-        folder = os.path.abspath(folder or self.workdir.path)
-        nearest = folder
-        while not os.path.exists(nearest):
-            nearest = os.path.dirname(nearest)
-        if not os.path.isdir(nearest) or not os.access(nearest, os.W_OK | os.X_OK):
-            raise PermissionError(f"cannot write to {folder!r}: look at {nearest!r}")
+        require_writable(folder or self.workdir.path)
 
     def images(
         self,
@@ -94,6 +89,20 @@ class FinishedRun:
     def model(self) -> keras.Model:
         """The trained model, with its stored scale."""
         return models.load(self.workdir.model_file)
+
+
+def require_writable(folder: str) -> None:
+    """Checks that results can be written to a folder, or to the one above it that exists.
+
+    Raises:
+      PermissionError: If not.
+    """
+    folder = os.path.abspath(folder)
+    nearest = folder
+    while not os.path.exists(nearest):
+        nearest = os.path.dirname(nearest)
+    if not os.path.isdir(nearest) or not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(f"cannot write to {folder!r}: look at {nearest!r}")
 
 
 def check_images_wanted(split: str, num_examples: int) -> None:

@@ -17,8 +17,8 @@ UNNORMALISED_NOTE = (
     "  its bits_per_dim_mass is of the same family, normalised over the 256 levels."
 )
 DISCRETE_NOTE = (
-    "The elbo of a discrete likelihood is of probabilities, that of a continuous one of densities:\n"
-    "  compare the two by bits_per_dim_mass."
+    "The elbo of a discrete likelihood is of probabilities, that of a continuous one of\n"
+    "  densities: compare the two by bits_per_dim_mass."
 )
 ABSENT = "-"
 

@@ -1,0 +1,110 @@
+import pytest
+
+from tests.cli._in_process import TINY, Command
+from tests.sweep import _fakes
+from tf_sigma_vae.cli import sweep
+from tf_sigma_vae.training import NonFiniteError, Preempted
+
+# ml_collections loads a config file with it.
+pytestmark = pytest.mark.filterwarnings(r"ignore:the load_module\(\) method:DeprecationWarning")
+
+FEW = ("--sweep=beta", "--betas=0.1,1", "--variants=gaussian_optimal", "--seeds=0,1,2")
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    return Command(monkeypatch, capsys, sweep)
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    return _fakes.Trainings(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--sweep=table4"], ["error: unknown sweep 'table4'; known: beta, decoders, table3"]),
+        (["--sweep="], ["error: --sweep is needed: one of beta, decoders, table3"]),
+        (["--seeds=1,1"], ["error: --seeds gives 1 twice"]),
+        (["--seeds=one"], ["--seeds must be numbers with commas between", "'one'"]),
+        (["--seeds="], ["--seeds is empty"]),
+        (["--betas=-0.1"], ["must be positive and finite, got -0.1"]),
+        (["--betas=a"], ["--betas must be numbers with commas between", "'a'"]),
+        (["--variants=bernoulli"], ["no variant 'bernoulli'", "gaussian_optimal_per_image"]),
+        (["--betas=", "--variants="], ["both --variants and --betas are empty"]),
+        (["--variant=mse"], ["Unknown command line flag 'variant'"]),
+        (["--seed=1"], ["Unknown command line flag 'seed'"]),
+        (["--config.likelihood=mse"], ["--config.likelihood is set by the sweep itself"]),
+        (["--config.likelihood_options.scale=1"], ["likelihood_options.scale is set by the sweep"]),
+        (["--config.seed=1"], ["--config.seed is set by the sweep itself"]),
+        (["--config.learnin_rate=1"], ["unknown config key 'learnin_rate'"]),
+        (["--config=absent_vae"], ["no config file 'absent_vae'"]),
+        (["--split=tset"], ["split", "tset"]),
+        (["surplus"], ["unexpected arguments: surplus"]),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_any_work(command, tmp_path, arguments, words):
+    workdir = tmp_path / "sweep"
+    assert command(*TINY, *FEW, f"--workdir={workdir}", *arguments) == 1
+    for word in words:
+        assert word in command.error
+    assert not workdir.exists()
+
+
+def test_a_workdir_is_needed(command):
+    assert command(*TINY, *FEW) == 1
+    assert "error: --workdir is needed" in command.error
+
+
+def test_a_workdir_that_cannot_be_written_to_is_refused(command, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    assert command(*TINY, *FEW, f"--workdir={tmp_path / 'file'}") == 1
+    assert "error: cannot write to" in command.error
+
+
+def test_a_dry_run_shows_the_runs_and_writes_nothing(command, tmp_path):
+    assert command(*TINY, *FEW, f"--workdir={tmp_path / 'sweep'}", "--dry_run") == 0
+    assert "gaussian_optimal seed 2" in command.output
+    # 18 images in batches of 8, 60 epochs.
+    assert "9 runs of 60 epochs (180 steps of 8); 1,620 steps left in all" in command.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_flags_reach_the_sweep(command, trainings, tmp_path):
+    arguments = ["--num_examples=3", "--num_samples=2", "--split=train", "--seeds=4"]
+    assert command(*TINY, *FEW, f"--workdir={tmp_path}", *arguments) == 0
+    assert trainings.trained == ["beta=0.1-seed4", "beta=1-seed4", "gaussian_optimal-seed4"]
+    assert "fewer than 3 seeds" in command.error
+    text = (tmp_path / "table.md").read_text()
+    assert "seed 4; evaluated on 3 train images" in text
+    assert f"wrote {tmp_path}/table.md" in command.output
+
+
+def test_three_seeds_are_enough(command, trainings, tmp_path):
+    assert command(*TINY, *FEW, f"--workdir={tmp_path}") == 0
+    assert "warning" not in command.error
+
+
+def test_a_sweep_asked_to_stop_says_so_and_exits_with_its_code(command, trainings, tmp_path):
+    trainings.failure["beta=1-seed0"] = Preempted("stopped by SIGTERM at step 3")
+    assert command(*TINY, *FEW, f"--workdir={tmp_path}") == 42
+    assert "stopped by SIGTERM at step 3" in command.output
+    assert trainings.trained == ["beta=0.1-seed0"]
+
+
+def test_a_run_that_diverged_makes_the_exit_code_1(command, trainings, tmp_path):
+    trainings.failure["beta=1-seed1"] = NonFiniteError("non-finite rate")
+    assert command(*TINY, *FEW, f"--workdir={tmp_path}") == 1
+    assert "error: 1 runs failed: beta=1 seed 1: non-finite rate" in command.error
+    assert len(trainings.trained) == 8
+
+
+def test_help_teaches_by_examples(command):
+    assert command("--helpshort") in (0, 1)
+    shown = " ".join(command.output.split())
+    for words in ("sigma-vae-sweep --config=mnist_vae --sweep=table3", "--seeds=3,4", "Table 2"):
+        assert words in shown
+    for flag in ("--sweep", "--seeds", "--betas", "--variants", "--num_samples", "--dataset"):
+        assert flag in shown
+    assert "--variant:" not in shown

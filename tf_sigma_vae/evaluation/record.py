@@ -1,0 +1,67 @@
+"""The evaluation of a finished run as kept in its folder: made, written and read."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+
+from tf_sigma_vae.evaluation.estimate import Estimate
+from tf_sigma_vae.evaluation.evaluate import Evaluation, evaluate_model
+from tf_sigma_vae.evaluation.runs import FinishedRun
+from tf_sigma_vae.evaluation.table import to_json
+from tf_sigma_vae.version import __version__
+from tf_sigma_vae.workdir import write_atomically
+
+
+def evaluate_run(
+    run: FinishedRun,
+    images: np.ndarray,
+    split: str,
+    num_samples: int = 64,
+    global_batch_size: int = 128,
+    progress: Callable[[int], object] | None = None,
+) -> Evaluation:
+    """Evaluates a run; the protocol also says what the run was.
+
+    Args:
+      run: The run.
+      images: uint8 `[N, H, W, C]`, of `run.images(split)`.
+      split: Where the images come from.
+      num_samples: K of the importance-weighted bound; 0 leaves it out.
+      global_batch_size: Images a batch.
+      progress: Called after each batch with the number of images in it.
+
+    Returns:
+      An `Evaluation`.
+
+    Raises:
+      ValueError: On images that the model does not take, or an impossible number.
+      NotCalibratedError: If an analytic likelihood holds no scale.
+      FloatingPointError: If a figure is not finite.
+    """
+    found = evaluate_model(run.model(), images, num_samples, global_batch_size, progress)
+    config = run.config
+    protocol = {"dataset": config.dataset, "split": split, "variant": config.likelihood}
+    protocol |= {"trained_dequantized": config.dequantize, **found.protocol}
+    versions = {"tf-sigma-vae": __version__, **found.protocol["versions"]}
+    return found._replace(protocol={**protocol, "versions": versions})
+
+
+def write(evaluation: Evaluation, path: str) -> None:
+    """Writes an evaluation, atomically.
+
+    Raises:
+      OSError: If the file cannot be written.
+    """
+    write_atomically(path, to_json(evaluation))
+
+
+def read(path: str) -> Evaluation | None:
+    """The evaluation in a file; None if there is none that can be read."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+        metrics = {name: Estimate(**fields) for name, fields in content["metrics"].items()}
+        return Evaluation(metrics, dict(content["protocol"]))
+    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
+        return None

@@ -1,0 +1,170 @@
+"""The rate-distortion picture of a sweep: where the calibrated decoders lie on the curve of beta.
+
+On the left the distortion is the squared error of the mean image, and not nats: distortions in
+nats under different scales are different functions of the error, hence no common axis.
+"""
+
+import os
+import tempfile
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+
+from tf_sigma_vae.sweep.results import Result, Summary, summaries
+from tf_sigma_vae.sweep.tables import About, seeds_of
+
+SIZE_INCHES, DOTS_PER_INCH = (16.0, 7.0), 100
+ONE_SCALE = (
+    "gaussian_fixed",
+    "gaussian_shared",
+    "gaussian_optimal",
+    "gaussian_optimal_per_image",
+    "gaussian_per_channel",
+)
+"""Decoders whose `beta_equivalent` stands for all pixels: those with a place on an axis of beta."""
+
+MARKERS = "sDv^P*Xhp<>dH8"
+GRID_COLOR = "0.35"
+SHARED_LABEL_PIXELS = 45.0
+"""Points closer than this share a label."""
+
+Point = tuple[float, float, float | None, float | None]
+"""x, y and their standard errors."""
+
+
+def rate_distortion(about: About, results: Sequence[Result]) -> Figure:
+    """Squared error against rate, and the bound against beta, as means over seeds.
+
+    Args:
+      about: The sweep.
+      results: Its evaluated runs.
+
+    Returns:
+      A figure of 1600 x 700 pixels: on each panel a curve through the grid and a point for each
+      other row that has the figures.
+    """
+    found = summaries(results)
+    figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    figure.suptitle(f"{about.config.dataset}: {about.budget}, {seeds_of(results)}", fontsize=14)
+    left.set_yscale("log")
+    _panel(left, found, "rate", "squared_error", others=None)
+    for axis_formatter in (left.yaxis.set_major_formatter, left.yaxis.set_minor_formatter):
+        axis_formatter(LogFormatter(minor_thresholds=(2.0, 0.5)))
+    left.set_xlabel(f"rate (nats per {about.split} image)")
+    left.set_ylabel("squared error of the mean image (data², summed)")
+    left.set_title("Rate and distortion (not in nats: their unit changes with the scale)")
+    right.set_xscale("log")
+    _panel(right, found, "beta_equivalent", "nll", others=ONE_SCALE)
+    right.set_xlabel("beta of squared error + beta · rate: given, or learned (2 scale²)")
+    right.set_ylabel(f"-elbo (nats per {about.split} image), bound on -log p")
+    right.set_title("The bound over beta")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=10, framealpha=0.9)
+    # The labels are placed in pixels, which the layout decides.
+    figure.draw_without_rendering()
+    _label_betas(left, found, "rate", "squared_error")
+    _label_betas(right, found, "beta_equivalent", "nll")
+    return figure
+
+
+def save(figure: Figure, path: str) -> None:
+    """Writes a PNG file in one move.
+
+    Raises:
+      OSError: If it cannot be written; an old file is intact then.
+    """
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), prefix=".tmp-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _point(summary: Summary, x: str, y: str) -> Point | None:
+    """Where a row lies; None if it lacks a figure."""
+    figures = summary.figures
+    if x not in figures or y not in figures:
+        return None
+    error = figures[x].standard_error if summary.row.beta is None or x == "rate" else None
+    return figures[x].value, figures[y].value, error, figures[y].standard_error
+
+
+def _panel(axes: Axes, found: Sequence[Summary], x: str, y: str, others) -> None:
+    """The curve of the grid and the points of the other rows."""
+    # Limits are set below: matplotlib's own warn at a value that stands alone.
+    axes.set_autoscale_on(False)
+    grid = [s for s in found if s.row.beta is not None and _point(s, x, y)]
+    grid.sort(key=lambda summary: summary.row.beta)
+    points = [_point(summary, x, y) for summary in grid]
+    if points:
+        _draw(axes, points, "beta-VAEs of the grid", "o-", color=GRID_COLOR)
+    rest = [s for s in found if s.row.beta is None]
+    for index, summary in enumerate(rest):
+        point = _point(summary, x, y)
+        if point is None or (others is not None and summary.row.likelihood not in others):
+            continue
+        label = summary.row.name
+        if summary.row.likelihood in ONE_SCALE and "beta_equivalent" in summary.figures:
+            label += f" (beta_equivalent {summary.figures['beta_equivalent'].value:.3g})"
+        style = {"color": f"C{index % 10}", "markersize": 11, "markeredgecolor": "black"}
+        style |= {"alpha": 0.8, "zorder": 3}
+        _draw(axes, [point], label, MARKERS[index % len(MARKERS)], **style)
+        points.append(point)
+    if points:
+        # At the right there must be room for the label of the last point.
+        axes.set_xlim(_limits([p[0] for p in points], axes.get_xscale(), (0.1, 0.17)))
+        axes.set_ylim(_limits([p[1] for p in points], axes.get_yscale(), (0.1, 0.1)))
+
+
+def _limits(values: Sequence[float], scale: str, margins: tuple[float, float]) -> np.ndarray:
+    """The ends of an axis, with parts of the span of the values as margins."""
+    values = np.log10(values) if scale == "log" else np.asarray(values)
+    low, high = values.min(), values.max()
+    span = high - low
+    if span <= 1e-6 * max(abs(low), abs(high)):
+        span = max(abs(low), 1.0)
+    ends = np.array([low - margins[0] * span, high + margins[1] * span])
+    return 10.0**ends if scale == "log" else ends
+
+
+def _draw(axes: Axes, points: Sequence[Point], label: str, form: str, **style) -> None:
+    x, y, *errors = zip(*points, strict=True)
+    x_errors, y_errors = (None if None in each else np.asarray(each) for each in errors)
+    axes.errorbar(x, y, xerr=x_errors, yerr=y_errors, label=label, fmt=form, capsize=3, **style)
+
+
+def _label_betas(axes: Axes, found: Sequence[Summary], x: str, y: str) -> None:
+    """Writes the betas beside the curve; points that lie together share a label."""
+    grid = [s for s in found if s.row.beta is not None and _point(s, x, y)]
+    groups: list[tuple[np.ndarray, tuple[float, float], list[str]]] = []
+    for summary in sorted(grid, key=lambda summary: _point(summary, x, y)[0]):
+        place = _point(summary, x, y)[:2]
+        pixels = axes.transData.transform(place)
+        text = f"{summary.row.beta:.6g}"
+        if groups and np.hypot(*(pixels - groups[-1][0])) < SHARED_LABEL_PIXELS:
+            groups[-1][2].append(text)
+        else:
+            groups.append((pixels, place, [text]))
+    for index, (pixels, place, texts) in enumerate(groups):
+        # To the right, on the side of the curve from which it turns away.
+        rises = index + 1 < len(groups) and groups[index + 1][0][1] > pixels[1]
+        axes.annotate(
+            f"β = {', '.join(texts)}",
+            place,
+            xytext=(7, -10 if rises else 7),
+            textcoords="offset points",
+            va="top" if rises else "bottom",
+            fontsize=11,
+            color=GRID_COLOR,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.6, "pad": 1},
+        )

@@ -1,0 +1,135 @@
+"""What the runs of a sweep have given: a figure for each run, and over seeds for each row."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tf_sigma_vae.evaluation.evaluate import UNITS, Evaluation
+from tf_sigma_vae.sweep import studies
+
+RUN_COLUMNS = ("row", "variant", "beta", "seed", "measure", "dataset", "split")
+PROTOCOL_COLUMNS = ("num_examples", "num_samples", "step")
+FIGURES = (*UNITS, "nll", "squared_error", "validation_elbo")
+"""Every figure of a run, of which any may be absent."""
+
+
+class Result(NamedTuple):
+    """An evaluated run."""
+
+    row: studies.Row
+    seed: int
+    evaluation: Evaluation
+    validation: Evaluation | None = None
+    """On the validation split; of the runs of the grid, where there is such a split."""
+
+    @property
+    def measure(self) -> str | None:
+        """Of what the elbo is a bound: a density, a mass, or None where it is of neither."""
+        return self.evaluation.protocol["measure"]
+
+    def figures(self) -> dict[str, float]:
+        """Values by the names of `FIGURES`.
+
+        To the metrics come `nll`, the bound `-elbo` on -log p in nats where the likelihood is
+        normalized, and `squared_error` of an image in data^2, summed over pixels and channels.
+        """
+        metrics = self.evaluation.metrics
+        found = {name: metrics[name].value for name in UNITS if name in metrics}
+        if self.measure is not None and "elbo" in found:
+            found["nll"] = -found["elbo"]
+        if "mse" in found:
+            num_dims = math.prod(self.evaluation.protocol["image_shape"])
+            found["squared_error"] = num_dims * found["mse"]
+        if self.validation is not None and "elbo" in self.validation.metrics:
+            found["validation_elbo"] = self.validation.metrics["elbo"].value
+        return found
+
+
+class OverSeeds(NamedTuple):
+    """A figure over the seeds of a row."""
+
+    value: float
+    """Mean."""
+    standard_error: float | None
+    """`std / sqrt(seeds)`; None for one seed."""
+
+
+class Summary(NamedTuple):
+    """A row over its seeds."""
+
+    row: studies.Row
+    seeds: tuple[int, ...]
+    measure: str | None
+    figures: dict[str, OverSeeds]
+    """By the names of `FIGURES`; what no run has is absent."""
+
+
+def over_seeds(values: Sequence[float]) -> OverSeeds:
+    """Mean and standard error of independent runs."""
+    values = np.asarray(values, np.float64)
+    if values.size < 2:
+        return OverSeeds(float(values.mean()), None)
+    return OverSeeds(float(values.mean()), float(values.std(ddof=1) / np.sqrt(values.size)))
+
+
+def summaries(results: Sequence[Result]) -> list[Summary]:
+    """A summary for each row, in the order of the results."""
+    by_row: dict[str, list[Result]] = {}
+    for result in results:
+        by_row.setdefault(result.row.name, []).append(result)
+    found = []
+    for runs in by_row.values():
+        each = [run.figures() for run in runs]
+        # A mean over some of the seeds would not be the row's.
+        shared = [name for name in FIGURES if all(name in figures for figures in each)]
+        figures = {name: over_seeds([f[name] for f in each]) for name in shared}
+        seeds = tuple(run.seed for run in runs)
+        found.append(Summary(runs[0].row, seeds, runs[0].measure, figures))
+    return found
+
+
+def best_of_grid(found: Sequence[Summary], split: str) -> tuple[Summary | None, str]:
+    """The best beta of the grid, by the highest mean elbo.
+
+    Args:
+      found: Summaries; those that are not of the grid are passed over.
+      split: The evaluated split, by which is chosen where there is no validation split.
+
+    Returns:
+      The summary (None without a grid) and the name of the split by which it was chosen.
+    """
+    grid = [summary for summary in found if summary.row.beta is not None]
+    if not grid:
+        return None, ""
+    validated = all("validation_elbo" in summary.figures for summary in grid)
+    figure = "validation_elbo" if validated else "elbo"
+    best = max(grid, key=lambda summary: summary.figures[figure].value)
+    return best, "validation" if validated else split
+
+
+def results_csv(results: Sequence[Result]) -> str:
+    """A line for each run: what it was, and every metric with its standard error over images."""
+    names = [n for n in FIGURES if any(n in result.figures() for result in results)]
+    errors = {name: f"{name}_standard_error_over_images" for name in names if name in UNITS}
+    text = io.StringIO()
+    heading = [*RUN_COLUMNS, *PROTOCOL_COLUMNS]
+    for name in names:
+        heading += [name, errors[name]] if name in errors else [name]
+    writer = csv.DictWriter(text, heading, lineterminator="\n")
+    writer.writeheader()
+    for result in results:
+        row, protocol = result.row, result.evaluation.protocol
+        beta = "" if row.beta is None else row.beta
+        line = {"row": row.name, "variant": row.likelihood, "beta": beta, "seed": result.seed}
+        line |= {"measure": result.measure or "none"}
+        line |= {name: protocol[name] for name in ("dataset", "split", *PROTOCOL_COLUMNS)}
+        line |= result.figures()
+        for name, column in errors.items():
+            if name in result.evaluation.metrics:
+                line[column] = result.evaluation.metrics[name].standard_error
+        writer.writerow(line)
+    return text.getvalue()
