@@ -68,7 +68,9 @@ def test_gradient_in_log_scale_vanishes_where_the_squared_residual_is_the_varian
     assert np.all(np.abs(gradient[..., 0]) > 1e-4)
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.0, -6.0), (-3.0, -3.0)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, -6.0), (-3.0, -3.0), (-np.inf, 0.0), (-6.0, np.nan)]
+)
 def test_bounds_out_of_order_are_rejected(low, high):
     with pytest.raises(ValueError, match="log_scale_min must be a number below log_scale_max"):
         likelihoods.GaussianPerPixel(log_scale_min=low, log_scale_max=high)

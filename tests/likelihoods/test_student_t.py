@@ -208,6 +208,7 @@ def test_low_precision_params_give_a_float32_distribution(dtype):
     [
         ({"log_scale_min": 0.0}, "log_scale_min must be a number below log_scale_max"),
         ({"log_scale_max": "0"}, "log_scale_min must be a number below log_scale_max"),
+        ({"log_scale_min": -np.inf}, "log_scale_min must be a number below log_scale_max"),
         ({"df_min": 2.0}, "df_min must be above 2, .* got 2.0"),
         ({"df_min": 50.0, "df_max": 20.0}, "df_min must be a number below df_max"),
         ({"df_max": 2000.0}, "df_max must be at most 1000, got 2000.0"),
@@ -226,3 +227,8 @@ def test_config_round_trip_keeps_the_bounds():
     assert [config[name] for name in names] == [-3.0, 2.0, 2.5, 40.0, "linear"]
     assert likelihood.value_range is None and likelihoods.StudentT().value_range == (0.0, 1.0)
     assert likelihood.provenance() == {"source": "network"}
+
+
+def test_params_that_are_no_triples_are_refused():
+    with pytest.raises(ValueError, match=r"3 channels for each channel, got \(2, 4, 6, 4\)"):
+        likelihoods.StudentT().distribution(np.zeros([2, 4, 6, 4], np.float32))

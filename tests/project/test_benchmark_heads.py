@@ -64,3 +64,10 @@ def test_peak_memory_is_of_the_process_itself_and_not_of_its_parent():
     grown = int(subprocess.run(command, cwd=root, capture_output=True, check=True).stdout)
     assert small < large.nbytes < grown
     assert grown - small == pytest.approx(200 * MIB, rel=0.2)
+
+
+@pytest.mark.slow
+def test_a_categorical_of_colour_images_trains_in_four_gibibytes():
+    args = heads.parse_args(["--memory_steps=3"])
+    assert (args.batch_size, args.image_size, args.channels) == (128, 32, 3)
+    assert heads.peak_memory("categorical", args) < 4 * heads.GIB

@@ -113,10 +113,19 @@ def test_a_changed_configuration_is_refused_before_any_work(trainings, tmp_path)
     changed = {"config": _fakes.config(num_epochs=3)}
     with pytest.raises(WorkdirError, match="num_epochs: 2 there, 3 now"):
         _fakes.sweep(tmp_path, **changed)
-    _fakes.sweep(tmp_path, seeds=[1], betas=[], **changed).run()
-    text = (tmp_path / "table.md").read_text()
-    assert "gaussian_optimal seed 0: another configuration (num_epochs: 2 there" in text
-    assert "| gaussian_optimal | 1 |" in text
+    # Nor another seed: it would stand in a table with the runs that are there.
+    with pytest.raises(WorkdirError, match="gaussian_optimal-seed0.*num_epochs: 2 there, 3 now"):
+        _fakes.sweep(tmp_path, seeds=[1], betas=[], **changed)
+    assert trainings.trained == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"beta": 2.0}, "weight of the rate is 1"), ({"early_stopping_patience": 1}, "one budget")],
+)
+def test_what_would_make_rows_unlike_is_refused(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        _fakes.sweep(tmp_path, config=_fakes.config(**changes))
 
 
 def test_the_plan_says_what_is_done_and_what_is_left(trainings, tmp_path):

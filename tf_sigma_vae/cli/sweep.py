@@ -20,6 +20,7 @@ Some rows only, and no grid; any field of the configuration can be set as in sig
 
 Written after each run: results.csv (a line for each run), table.csv, table.md,
 rate_distortion.png, and runs/<row>-seed<k>, a workdir for sigma-vae-evaluate and sigma-vae-sample.
+The sweep itself sets --config.likelihood, .likelihood_options and .seed, and keeps .beta at 1.
 SIGTERM and Ctrl-C stop it with code 42; a run that diverges is left out, and the code is 1.
 """
 
@@ -143,9 +144,11 @@ def main() -> None:
         raise
     except EXPECTED_ERRORS as error:
         sys.exit(f"{PROGRAM}: error: {error}")
-    print(f"wrote {os.path.join(flags.FLAGS.workdir, 'table.md')} and what is beside it")
+    table = os.path.join(flags.FLAGS.workdir, "table.md")
+    if os.path.exists(table):
+        print(f"wrote {table} and what is beside it")
     if failures:
-        sys.exit(f"{PROGRAM}: error: {len(failures)} runs failed: {'; '.join(failures)}")
+        sys.exit(f"{PROGRAM}: error: {len(failures)} run(s) failed: {'; '.join(failures)}")
 
 
 def run() -> None:

@@ -16,9 +16,33 @@ GREY_LEVELS = 256
 """Levels of 8-bit data: level `k` occupies the bin `[k, k + 1] / 256` of the unit interval."""
 
 
+LEVEL_TOLERANCE = 0.05
+"""Part of a grey level by which a value may be off one: far more than float32 rounds."""
+
+
 def grey_level(x: tf.Tensor) -> tf.Tensor:
     """Level 0 ... 255 (float64) of images `x` scaled as `k / 255`, any shape."""
     return tf.round(tf.cast(x, tf.float64) * (GREY_LEVELS - 1))
+
+
+def assert_grey_levels(x: tf.Tensor, message: str = "values must be k / 255"):
+    """Checks that values are grey levels `k / 255`.
+
+    Args:
+      x: Any shape.
+      message: Of the error.
+
+    Returns:
+      The operation that checks, None when it has run eagerly.
+
+    Raises:
+      tf.errors.InvalidArgumentError: On a value between two levels, or off the range.
+    """
+    level = tf.cast(x, tf.float64) * (GREY_LEVELS - 1)
+    off_grid = tf.abs(level - tf.clip_by_value(tf.round(level), 0.0, GREY_LEVELS - 1.0))
+    # Elementwise: the largest of numbers with a NaN among them need not be NaN.
+    tolerance = tf.constant(LEVEL_TOLERANCE, tf.float64)
+    return tf.debugging.assert_less_equal(off_grid, tolerance, message)
 
 
 def in_float64(distribution: tfd.Distribution) -> tfd.Distribution:

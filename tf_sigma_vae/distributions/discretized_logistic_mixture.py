@@ -20,6 +20,7 @@ import tensorflow_probability as tfp
 
 from tf_sigma_vae.distributions import _discretized_logistic
 from tf_sigma_vae.distributions._discretized_logistic import LAST_LEVEL
+from tf_sigma_vae.distributions.bin_mass import assert_grey_levels
 
 tfd = tfp.distributions
 
@@ -49,7 +50,7 @@ class DiscretizedLogisticMixture(tfd.Distribution):
             standard deviation is `s pi / sqrt(3)`.
           coefficients: `[B..., C (C - 1) / 2, K]`, of the pairs (1, 0), (2, 0), (2, 1), (3, 0) ...
             of a channel and one before it; None for channels that are independent in a component.
-          validate_args: As in every `tfd.Distribution`.
+          validate_args: Whether to check that scored values are grey levels.
           allow_nan_stats: As in every `tfd.Distribution`.
           name: As in every `tfd.Distribution`.
 
@@ -145,6 +146,11 @@ class DiscretizedLogisticMixture(tfd.Distribution):
             log_prob += _discretized_logistic.log_mass(level, loc, log_scale)
         # The logarithm of a sum of masses can round to above that of one.
         return tf.minimum(tf.reduce_logsumexp(log_prob, axis=-1), 0.0)
+
+    def _sample_control_dependencies(self, value):
+        """Checks of `validate_args`."""
+        check = assert_grey_levels(value) if self.validate_args else None
+        return [] if check is None else [check]
 
     def _sample_n(self, n, seed=None):
         component_seed, *noise_seeds = tfp.random.split_seed(seed, n=1 + self._loc.shape[-2])

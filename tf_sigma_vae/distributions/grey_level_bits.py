@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS, grey_level
+from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS, assert_grey_levels, grey_level
 
 tfd = tfp.distributions
 
@@ -37,7 +37,7 @@ class GreyLevelBits(tfd.Distribution):
         Args:
           logits: `[B..., 8]`, log-odds of each bit, the most significant first; batch shape
             `[B...]`.
-          validate_args: As in every `tfd.Distribution`.
+          validate_args: Whether to check that scored values are grey levels.
           allow_nan_stats: As in every `tfd.Distribution`.
           name: As in every `tfd.Distribution`.
 
@@ -85,6 +85,11 @@ class GreyLevelBits(tfd.Distribution):
         signs = tf.cast(1 - 2 * bits, self.dtype)
         log_prob = -tf.reduce_sum(tf.nn.softplus(signs * self._logits), axis=-1)
         return tf.where(in_support, log_prob, tf.constant(-np.inf, self.dtype))
+
+    def _sample_control_dependencies(self, value):
+        """Checks of `validate_args`."""
+        check = assert_grey_levels(value) if self.validate_args else None
+        return [] if check is None else [check]
 
     def _sample_n(self, n, seed=None):
         return self._value(tfd.Bernoulli(self._logits, dtype=self.dtype).sample(n, seed=seed))

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS, grey_level
+from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS, assert_grey_levels, grey_level
 
 tfd = tfp.distributions
 
@@ -39,7 +39,7 @@ class GreyLevelCategorical(tfd.Distribution):
 
         Args:
           logits: `[B..., 256]`, unnormalized log-probabilities of the levels, batch shape `[B...]`.
-          validate_args: As in every `tfd.Distribution`.
+          validate_args: Whether to check that scored values are grey levels.
           allow_nan_stats: As in every `tfd.Distribution`.
           name: As in every `tfd.Distribution`.
 
@@ -89,9 +89,23 @@ class GreyLevelCategorical(tfd.Distribution):
         nll = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return tf.where(in_support, -nll, tf.constant(-np.inf, self.dtype))
 
+    def _sample_control_dependencies(self, value):
+        """Checks of `validate_args`."""
+        check = assert_grey_levels(value) if self.validate_args else None
+        return [] if check is None else [check]
+
     def _sample_n(self, n, seed=None):
-        levels = tfd.Categorical(logits=self._logits).sample(n, seed=seed)
-        return tf.cast(levels, self.dtype) / (GREY_LEVELS - 1)
+        # By inverting the CDF, one uniform number a draw: TFP's sampler divides the rows among
+        # threads, so that what the first rows get depends on how many there are.
+        batch = tf.shape(self._logits)[:-1]
+        shape = tf.concat([[n], batch], axis=0)
+        zero, one = tf.zeros([], self.dtype), tf.ones([], self.dtype)
+        uniform = tfd.Uniform(zero, one).sample(shape, seed=seed)
+        cdf = tf.reshape(tf.cumsum(tf.nn.softmax(self._logits), axis=-1), [-1, GREY_LEVELS])
+        # Rounding may leave the last value of the CDF off 1.
+        targets = cdf[:, -1:] * tf.transpose(tf.reshape(uniform, [n, -1]))
+        levels = tf.minimum(tf.searchsorted(cdf, targets, side="right"), GREY_LEVELS - 1)
+        return tf.reshape(tf.cast(tf.transpose(levels), self.dtype), shape) / (GREY_LEVELS - 1)
 
     def _values(self) -> tf.Tensor:
         """The values `k / 255` of all levels, `[256]`."""

@@ -88,3 +88,15 @@ def require_positive(name: str, value) -> float:
     if not is_number or not math.isfinite(value) or value <= 0:
         raise ValueError(f"{name} must be a positive number, got {value!r}")
     return float(value)
+
+
+def require_ordered(bounds: dict[str, float]) -> None:
+    """Checks a lower and an upper bound, by the names of their options.
+
+    Raises:
+      ValueError: If they are not finite numbers, the first below the second.
+    """
+    (low_name, low), (high_name, high) = bounds.items()
+    numbers = all(isinstance(v, (int, float)) and math.isfinite(v) for v in (low, high))
+    if not numbers or not low < high:
+        raise ValueError(f"{low_name} must be a number below {high_name}, got {low!r} and {high!r}")

@@ -35,12 +35,8 @@ class GaussianPerPixel(_gaussian.GaussianLikelihood):
         Raises:
           ValueError: If the bounds are not in order.
         """
-        numbers = all(isinstance(v, (int, float)) for v in (log_scale_min, log_scale_max))
-        if not numbers or not log_scale_min < log_scale_max:
-            raise ValueError(
-                "log_scale_min must be a number below log_scale_max, "
-                f"got {log_scale_min!r} and {log_scale_max!r}"
-            )
+        bounds = {"log_scale_min": log_scale_min, "log_scale_max": log_scale_max}
+        _gaussian.require_ordered(bounds)
         super().__init__(loc_activation=loc_activation, **kwargs)
         self.log_scale_min, self.log_scale_max = float(log_scale_min), float(log_scale_max)
 

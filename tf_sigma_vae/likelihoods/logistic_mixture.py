@@ -51,13 +51,8 @@ class LogisticMixture(GreyLevelLikelihood):
         is_count = isinstance(num_components, int) and not isinstance(num_components, bool)
         if not is_count or num_components < 1:
             raise ValueError(f"num_components must be a positive integer, got {num_components!r}")
-        bounds = (log_scale_min, log_scale_max)
-        numbers = all(isinstance(v, (int, float)) and math.isfinite(v) for v in bounds)
-        if not numbers or not log_scale_min < log_scale_max:
-            raise ValueError(
-                "log_scale_min must be a number below log_scale_max, "
-                f"got {log_scale_min!r} and {log_scale_max!r}"
-            )
+        bounds = {"log_scale_min": log_scale_min, "log_scale_max": log_scale_max}
+        _gaussian.require_ordered(bounds)
         super().__init__(**kwargs)
         self.num_components = num_components
         self.log_scale_min, self.log_scale_max = float(log_scale_min), float(log_scale_max)

@@ -60,8 +60,9 @@ class StudentT(_gaussian.GaussianLikelihood):
         Raises:
           ValueError: If bounds are not in order, or not in their range.
         """
-        _require_ordered("log_scale_min", log_scale_min, "log_scale_max", log_scale_max)
-        _require_ordered("df_min", df_min, "df_max", df_max)
+        scales = {"log_scale_min": log_scale_min, "log_scale_max": log_scale_max}
+        _gaussian.require_ordered(scales)
+        _gaussian.require_ordered({"df_min": df_min, "df_max": df_max})
         if df_min <= 2.0:
             raise ValueError(f"df_min must be above 2, so that there is a variance, got {df_min!r}")
         if df_max > LARGEST_DF:
@@ -77,6 +78,8 @@ class StudentT(_gaussian.GaussianLikelihood):
     def distribution(self, params, x=None, training=False):
         """See `Likelihood.distribution`."""
         self.ensure_built(params.shape)
+        if params.shape[-1] % 3:
+            raise ValueError(f"params must have 3 channels for each channel, got {params.shape}")
         loc, log_scale, log_excess = tf.split(tf.cast(params, tf.float32), 3, axis=-1)
         log_scale = _gaussian.soft_clip(log_scale, self.log_scale_min, self.log_scale_max)
         low, high = math.log(self.df_min - 2.0), math.log(self.df_max - 2.0)
@@ -92,9 +95,3 @@ class StudentT(_gaussian.GaussianLikelihood):
         """Constructor arguments, for `from_config`."""
         names = ("log_scale_min", "log_scale_max", "df_min", "df_max")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
-
-def _require_ordered(low_name: str, low, high_name: str, high) -> None:
-    numbers = all(isinstance(v, (int, float)) for v in (low, high))
-    if not numbers or not low < high:
-        raise ValueError(f"{low_name} must be a number below {high_name}, got {low!r} and {high!r}")

@@ -2,13 +2,10 @@
 
 import tensorflow as tf
 
-from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS
+from tf_sigma_vae.distributions.bin_mass import assert_grey_levels
 
 RANGE_TOLERANCE = 1e-3
 """Part of the range by which a value may lie outside of it, for resized or rounded images."""
-
-LEVEL_TOLERANCE = 0.05
-"""Part of a grey level by which a value may be off one: far more than float32 rounds."""
 
 
 def require_images(x, image_shape: tuple[int, ...], value_range=None) -> None:
@@ -48,10 +45,8 @@ def require_grey_levels(x) -> None:
     Raises:
       tf.errors.InvalidArgumentError: On a value between two grey levels, when it runs.
     """
-    levels = tf.cast(x, tf.float32) * (GREY_LEVELS - 1)
     message = (
         "images must hold grey levels k / 255 for a likelihood of 8-bit values: round them "
         "(np.round(255 * x) / 255), and do not dequantize"
     )
-    distance = tf.reduce_max(tf.abs(levels - tf.round(levels)))
-    tf.debugging.assert_less_equal(distance, LEVEL_TOLERANCE, message)
+    assert_grey_levels(x, message)

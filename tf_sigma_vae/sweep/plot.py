@@ -23,6 +23,7 @@ ONE_SCALE = (
     "gaussian_optimal",
     "gaussian_optimal_per_image",
     "gaussian_per_channel",
+    "gaussian_inverse_gamma",
 )
 """Decoders whose `beta_equivalent` stands for all pixels: those with a place on an axis of beta."""
 
@@ -116,14 +117,24 @@ def _panel(axes: Axes, found: Sequence[Summary], x: str, y: str, others) -> None
         label = summary.row.name
         if summary.row.likelihood in ONE_SCALE and "beta_equivalent" in summary.figures:
             label += f" (beta_equivalent {summary.figures['beta_equivalent'].value:.3g})"
-        style = {"color": f"C{index % 10}", "markersize": 11, "markeredgecolor": "black"}
+        # Later ones are smaller, so that none is hidden.
+        size = 13.0 - 6.0 * index / max(len(rest) - 1, 1)
+        style = {"color": f"C{index % 10}", "markersize": size, "markeredgecolor": "black"}
         style |= {"alpha": 0.8, "zorder": 3}
         _draw(axes, [point], label, MARKERS[index % len(MARKERS)], **style)
         points.append(point)
     if points:
         # At the right there must be room for the label of the last point.
-        axes.set_xlim(_limits([p[0] for p in points], axes.get_xscale(), (0.1, 0.17)))
-        axes.set_ylim(_limits([p[1] for p in points], axes.get_yscale(), (0.1, 0.1)))
+        ends_x = [end for p in points for end in _bar(p[0], p[2])]
+        ends_y = [end for p in points for end in _bar(p[1], p[3])]
+        axes.set_xlim(_limits(ends_x, axes.get_xscale(), (0.1, 0.17)))
+        axes.set_ylim(_limits(ends_y, axes.get_yscale(), (0.1, 0.1)))
+
+
+def _bar(value: float, error: float | None) -> list[float]:
+    """The ends of an error bar; on a logarithmic axis one that reaches 0 is cut at its value."""
+    ends = [value - (error or 0.0), value + (error or 0.0)]
+    return ends if value <= 0.0 or ends[0] > 0.0 else [value, ends[1]]
 
 
 def _limits(values: Sequence[float], scale: str, margins: tuple[float, float]) -> np.ndarray:

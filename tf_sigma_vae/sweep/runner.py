@@ -69,18 +69,15 @@ class Sweep:
         studies.check_seeds(seeds)
         evaluation_runs.check_images_wanted(protocol.split, protocol.num_examples)
         check_numbers(protocol.num_samples, runs.EVALUATION_BATCH_SIZE)
-        if config.beta != 1.0:
-            raise ValueError(
-                f"config.beta is {config.beta:g}, but in a sweep the weight of the rate is 1: the "
-                "betas of --betas are realized by the scale of the decoder"
-            )
+        _check_common(config)
         self._workdir, self._config, self._strategy = workdir, config, strategy_name
         self._data_dir, self._download = data_dir, download
         self.runs = [runs.run_of(config, workdir, row, k) for k in seeds for row in self._rows]
         _check_every(self.runs)
         strategy.check(strategy.build(strategy_name), config)
         evaluation_runs.require_writable(workdir)
-        for run in self.runs:
+        # Also those of earlier commands: a table of unlike budgets would be none.
+        for run in [*self.runs, *self._on_disk(study)]:
             run.require_same()
         self._protocol, self._validates, self.about = self._looked_at_data(study, protocol)
 
@@ -112,10 +109,10 @@ class Sweep:
 
     def seeds(self) -> list[int]:
         """Seeds of this command and of the runs that are there already."""
-        return sorted({run.seed for run in [*self.runs, *self._on_disk()]})
+        return sorted({run.seed for run in [*self.runs, *self._on_disk(self.about.study)]})
 
-    def _on_disk(self) -> list[runs.Run]:
-        return runs.on_disk(self._config, self._workdir, self.about.study, self._rows)
+    def _on_disk(self, study: str) -> list[runs.Run]:
+        return runs.on_disk(self._config, self._workdir, study, self._rows)
 
     def plan(self) -> str:
         """A table of the runs: what is done, and the steps that are left. Writes nothing."""
@@ -201,14 +198,12 @@ class Sweep:
     def results(self) -> tuple[list[results.Result], list[str]]:
         """The evaluated runs in the folder, in the order of the table, and why others are not."""
         found, missing = [], []
-        for run in self._on_disk():
-            changes = run.holds_another()
-            evaluation = None if changes else run.evaluation(self._protocol)
+        for run in self._on_disk(self.about.study):
+            evaluation = run.evaluation(self._protocol)
             if evaluation is not None:
                 found.append(results.Result(run.row, run.seed, evaluation, run.validation()))
             else:
-                reason = f"another configuration ({changes})" if changes else "not evaluated so yet"
-                missing.append(f"{run.title}: {reason}")
+                missing.append(f"{run.title}: not evaluated so yet")
         return found, missing
 
     def write_report(self, failures: Sequence[str] = ()) -> list[str]:
@@ -234,6 +229,23 @@ class Sweep:
         paths.append(os.path.join(self._workdir, "rate_distortion.png"))
         plot.save(plot.rate_distortion(self.about, found), paths[-1])
         return paths
+
+
+def _check_common(config: Config) -> None:
+    """Checks what the rows have in common.
+
+    Raises:
+      ValueError: If it would make them differ in more than the decoder.
+    """
+    if config.beta != 1.0:
+        raise ValueError(
+            f"config.beta is {config.beta:g}, but in a sweep the weight of the rate is 1: the "
+            "betas of --betas are realized by the scale of the decoder"
+        )
+    if config.early_stopping_patience > 0:
+        raise ValueError(
+            "config.early_stopping_patience must be 0 in a sweep: all rows have one budget"
+        )
 
 
 def _check_every(asked: Sequence[runs.Run]) -> None:

@@ -1,0 +1,34 @@
+"""What the discrete distributions do with values that are no grey levels."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_sigma_vae import distributions
+
+ZEROS = np.zeros([2, 3], np.float32)
+MAKERS = {
+    "categorical": lambda **kw: distributions.GreyLevelCategorical(np.zeros([2, 256]), **kw),
+    "bits": lambda **kw: distributions.GreyLevelBits(np.zeros([2, 8]), **kw),
+    "mixture": lambda **kw: distributions.DiscretizedLogisticMixture(
+        ZEROS, ZEROS[:, None], ZEROS[:, None], **kw
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("value", [0.5, -1 / 255, 256 / 255, np.nan])
+def test_they_are_refused_if_that_is_asked(name, value):
+    distribution = MAKERS[name](validate_args=True)
+    x = np.full([2, *distribution.event_shape], 7 / 255)
+    assert np.all(np.isfinite(distribution.log_prob(x)))
+    x[1] = value
+    with pytest.raises(tf.errors.InvalidArgumentError, match="values must be k / 255"):
+        distribution.log_prob(x)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_they_are_scored_as_the_nearest_level_otherwise(name):
+    distribution = MAKERS[name]()
+    x = np.full([2, *distribution.event_shape], 99 / 255)
+    np.testing.assert_array_equal(distribution.log_prob(x + 0.4 / 255), distribution.log_prob(x))
