@@ -96,7 +96,7 @@ def test_a_sweep_asked_to_stop_says_so_and_exits_with_its_code(command, training
 def test_a_run_that_diverged_makes_the_exit_code_1(command, trainings, tmp_path):
     trainings.failure["beta=1-seed1"] = NonFiniteError("non-finite rate")
     assert command(*TINY, *FEW, f"--workdir={tmp_path}") == 1
-    assert "error: 1 runs failed: beta=1 seed 1: non-finite rate" in command.error
+    assert "error: 1 run(s) failed: beta=1 seed 1: non-finite rate" in command.error
     assert len(trainings.trained) == 8
 
 
