@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tf_sigma_vae import distributions
+
+tfd = tfp.distributions
 
 ZEROS = np.zeros([2, 3], np.float32)
 MAKERS = {
@@ -32,3 +35,16 @@ def test_they_are_scored_as_the_nearest_level_otherwise(name):
     distribution = MAKERS[name]()
     x = np.full([2, *distribution.event_shape], 99 / 255)
     np.testing.assert_array_equal(distribution.log_prob(x + 0.4 / 255), distribution.log_prob(x))
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_their_bin_mass_is_their_probability_in_float64(name):
+    distribution = MAKERS[name]()
+    x = np.full([2, *distribution.event_shape], 99 / 255)
+    mass = distribution.bin_log_mass(x)
+    assert mass.dtype == tf.float64
+    np.testing.assert_allclose(mass, distribution.log_prob(x), rtol=1e-6)
+    whole = tfd.Independent(distribution, reinterpreted_batch_ndims=1)
+    np.testing.assert_allclose(
+        distributions.bin_log_mass(whole, x), np.sum(mass.numpy()), rtol=1e-12
+    )

@@ -148,3 +148,10 @@ def test_config_round_trip_keeps_every_argument():
     assert {name: config[name] for name in given} == given
     assert config["check_finite"] is False
     assert config["network"] == "dense" and config["network_options"] == {"hidden_sizes": (5,)}
+
+
+def test_a_damaged_model_is_said_to_be_damaged(tmp_path):
+    path = tmp_path / "model.keras"
+    path.write_bytes(b"PK cut off")
+    with pytest.raises(ValueError, match="model.keras' is damaged"):
+        models.load(str(tmp_path))

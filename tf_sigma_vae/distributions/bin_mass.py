@@ -97,8 +97,9 @@ def bin_log_mass(distribution: tfd.Distribution, x: tf.Tensor) -> tf.Tensor:
     """Log-mass of the 8-bit image `x`, summed over the event.
 
     Args:
-      distribution: `tfd.Independent` of a one-dimensional continuous distribution, or one that has
-        a method `bin_log_mass` of its own (dependent dimensions).
+      distribution: `tfd.Independent` of a one-dimensional continuous distribution; or one that has
+        a method `bin_log_mass` of its own (dependent dimensions, or a mass already), or
+        `tfd.Independent` of such a one.
       x: `[B, ...]`, images scaled as `k / 255`.
 
     Returns:
@@ -109,10 +110,15 @@ def bin_log_mass(distribution: tfd.Distribution, x: tf.Tensor) -> tf.Tensor:
     """
     if hasattr(distribution, "bin_log_mass"):
         return distribution.bin_log_mass(x)
-    if not isinstance(distribution, tfd.Independent):
+    # Not by its class: of distributions that are no composite tensors, TFP makes another one.
+    if not hasattr(distribution, "reinterpreted_batch_ndims"):
         raise TypeError(
             f"no bin mass for {type(distribution).__name__}; wrap it in tfd.Independent"
         )
-    mass = elementwise_bin_log_mass(in_float64(distribution.distribution), x)
+    marginal = distribution.distribution
+    if hasattr(marginal, "bin_log_mass"):
+        mass = marginal.bin_log_mass(x)
+    else:
+        mass = elementwise_bin_log_mass(in_float64(marginal), x)
     num_batch_dims = distribution.batch_shape.rank
     return tf.reduce_sum(mass, axis=list(range(num_batch_dims, mass.shape.rank)))

@@ -9,7 +9,12 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS, assert_grey_levels, grey_level
+from tf_sigma_vae.distributions.bin_mass import (
+    GREY_LEVELS,
+    assert_grey_levels,
+    grey_level,
+    in_float64,
+)
 
 tfd = tfp.distributions
 
@@ -85,6 +90,10 @@ class GreyLevelBits(tfd.Distribution):
         signs = tf.cast(1 - 2 * bits, self.dtype)
         log_prob = -tf.reduce_sum(tf.nn.softplus(signs * self._logits), axis=-1)
         return tf.where(in_support, log_prob, tf.constant(-np.inf, self.dtype))
+
+    def bin_log_mass(self, x) -> tf.Tensor:
+        """`log_prob` of `x = k / 255`, in float64 whatever the type of the parameters, nats."""
+        return in_float64(self).log_prob(tf.cast(x, tf.float64))
 
     def _sample_control_dependencies(self, value):
         """Checks of `validate_args`."""

@@ -9,7 +9,12 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS, assert_grey_levels, grey_level
+from tf_sigma_vae.distributions.bin_mass import (
+    GREY_LEVELS,
+    assert_grey_levels,
+    grey_level,
+    in_float64,
+)
 
 tfd = tfp.distributions
 
@@ -88,6 +93,10 @@ class GreyLevelCategorical(tfd.Distribution):
         labels = tf.cast(tf.where(in_support, level, 0.0), tf.int32)
         nll = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return tf.where(in_support, -nll, tf.constant(-np.inf, self.dtype))
+
+    def bin_log_mass(self, x) -> tf.Tensor:
+        """`log_prob` of `x = k / 255`, in float64 whatever the type of the parameters, nats."""
+        return in_float64(self).log_prob(tf.cast(x, tf.float64))
 
     def _sample_control_dependencies(self, value):
         """Checks of `validate_args`."""

@@ -2,7 +2,6 @@
 
 import tensorflow as tf
 
-from tf_sigma_vae.distributions.bin_mass import in_float64
 from tf_sigma_vae.likelihoods._base import Likelihood
 
 
@@ -12,12 +11,6 @@ class GreyLevelLikelihood(Likelihood):
     measure = "mass"
     has_scale = False
     value_range = (0.0, 1.0)
-
-    def bin_log_mass(self, distribution, x):
-        """Log-probability of the images `x`, float64 `[B]`, nats: the likelihood, in float64."""
-        exact = in_float64(distribution.distribution)
-        log_mass = exact.log_prob(tf.cast(x, tf.float64))
-        return tf.reduce_sum(log_mass, axis=list(range(1, log_mass.shape.rank)))
 
     def provenance(self):
         """All parameters are outputs of the network."""

@@ -1,6 +1,7 @@
 """Restores a trained model from a run's folder or a `.keras` file."""
 
 import os
+import zipfile
 
 import keras
 
@@ -18,6 +19,7 @@ def load(path: str) -> keras.Model:
 
     Raises:
       FileNotFoundError: If there is no such file; the message says what was looked for.
+      ValueError: If the file is damaged.
     """
     path = os.fspath(path)
     file = os.path.join(path, MODEL_FILE) if os.path.isdir(path) else path
@@ -26,4 +28,6 @@ def load(path: str) -> keras.Model:
             f"no model at {file!r}: give a workdir of a finished run (it holds {MODEL_FILE}) "
             "or a .keras file"
         )
+    if not zipfile.is_zipfile(file):
+        raise ValueError(f"{file!r} is damaged, or no .keras file: remove it and train again")
     return keras.models.load_model(file)
