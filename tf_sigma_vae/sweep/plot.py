@@ -177,5 +177,7 @@ def _label_betas(axes: Axes, found: Sequence[Summary], x: str, y: str) -> None:
             va="top" if rises else "bottom",
             fontsize=11,
             color=GRID_COLOR,
+            # Above the markers, which may lie where the label is.
+            zorder=5,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.6, "pad": 1},
         )
