@@ -31,6 +31,8 @@ MARKERS = "sDv^P*Xhp<>dH8"
 GRID_COLOR = "0.35"
 SHARED_LABEL_PIXELS = 45.0
 """Points closer than this share a label."""
+LABEL_PIXELS = (90.0, 40.0)
+"""Room that a label takes beside its point."""
 
 Point = tuple[float, float, float | None, float | None]
 """x, y and their standard errors."""
@@ -157,6 +159,8 @@ def _draw(axes: Axes, points: Sequence[Point], label: str, form: str, **style) -
 def _label_betas(axes: Axes, found: Sequence[Summary], x: str, y: str) -> None:
     """Writes the betas beside the curve; points that lie together share a label."""
     grid = [s for s in found if s.row.beta is not None and _point(s, x, y)]
+    rest = [_point(s, x, y) for s in found if s.row.beta is None]
+    others = [axes.transData.transform(point[:2]) for point in rest if point]
     groups: list[tuple[np.ndarray, tuple[float, float], list[str]]] = []
     for summary in sorted(grid, key=lambda summary: _point(summary, x, y)[0]):
         place = _point(summary, x, y)[:2]
@@ -167,17 +171,22 @@ def _label_betas(axes: Axes, found: Sequence[Summary], x: str, y: str) -> None:
         else:
             groups.append((pixels, place, [text]))
     for index, (pixels, place, texts) in enumerate(groups):
-        # To the right, on the side of the curve from which it turns away.
+        # On the side of the curve from which it turns away, to the right if that is free.
+        crowded = any(_is_under_label(other - pixels) for other in others)
         rises = index + 1 < len(groups) and groups[index + 1][0][1] > pixels[1]
         axes.annotate(
             f"β = {', '.join(texts)}",
             place,
-            xytext=(7, -10 if rises else 7),
+            xytext=(-7 if crowded else 7, -10 if rises else 7),
+            ha="right" if crowded else "left",
             textcoords="offset points",
             va="top" if rises else "bottom",
             fontsize=11,
             color=GRID_COLOR,
-            # Above the markers, which may lie where the label is.
-            zorder=5,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.6, "pad": 1},
         )
+
+
+def _is_under_label(offset: np.ndarray) -> bool:
+    """Whether a point this far from a labelled one, in pixels, would lie under its label."""
+    return 0.0 <= offset[0] < LABEL_PIXELS[0] and abs(offset[1]) < LABEL_PIXELS[1]
