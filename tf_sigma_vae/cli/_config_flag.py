@@ -3,13 +3,15 @@
 import importlib.resources
 import os
 import pathlib
-from collections.abc import Collection
+import sys
+from collections.abc import Callable, Collection
 
 from absl import flags
 from ml_collections import config_flags
 
 from tf_sigma_vae import config as config_lib
 from tf_sigma_vae import plugins
+from tf_sigma_vae.cli import _command
 
 DEFAULT_CONFIG = "digits_vae"
 FIELD_OF_FLAG = {"dataset": "dataset", "variant": "likelihood", "seed": "seed"}
@@ -66,6 +68,22 @@ def define_flags(choices: Collection[str] = tuple(FIELD_OF_FLAG)) -> None:
         flags.DEFINE_string("variant", None, f"Decoder: {', '.join(plugins.names('likelihoods'))}.")
     if "seed" in choices:
         flags.DEFINE_integer("seed", None, "Seed of everything random in the run.")
+
+
+def run(program: str, main: Callable[[], None], doc: str, define_flags: Callable[[], None]) -> None:
+    """Runs a command that takes a configuration; see `_command.run`.
+
+    Args:
+      program: Name of the command, for its errors.
+      main: Does what the parsed flags say.
+      doc: What --help says.
+      define_flags: Defines the flags of the command.
+    """
+    try:
+        argv = with_config_path(sys.argv)
+    except FileNotFoundError as error:
+        sys.exit(f"{program}: error: {error}")
+    _command.run(main, doc, define_flags, argv)
 
 
 def with_config_path(argv: list[str]) -> list[str]:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from absl import flags, logging
 
 from tf_sigma_vae import build, data
-from tf_sigma_vae.cli import _command, _config_flag
+from tf_sigma_vae.cli import _config_flag
 from tf_sigma_vae.config import Config
 from tf_sigma_vae.training import CheckpointError, NonFiniteError, Preempted, loop, strategy
 from tf_sigma_vae.workdir import WorkdirError
@@ -91,11 +91,7 @@ def main() -> None:
 
 def run() -> None:
     """The entry point."""
-    try:
-        argv = _config_flag.with_config_path(sys.argv)
-    except FileNotFoundError as error:
-        sys.exit(f"{PROGRAM}: error: {error}")
-    _command.run(main, __doc__, define_flags, argv)
+    _config_flag.run(PROGRAM, main, __doc__, define_flags)
 
 
 if __name__ == "__main__":

@@ -20,12 +20,12 @@ import tensorflow_probability as tfp
 
 from tf_sigma_vae.distributions import _discretized_logistic
 from tf_sigma_vae.distributions._discretized_logistic import LAST_LEVEL
-from tf_sigma_vae.distributions.bin_mass import assert_grey_levels, in_float64
+from tf_sigma_vae.distributions._grey_levels import GreyLevelDistribution
 
 tfd = tfp.distributions
 
 
-class DiscretizedLogisticMixture(tfd.Distribution):
+class DiscretizedLogisticMixture(GreyLevelDistribution):
     """`K` components over a pixel of `C` channels; values `x = k / 255`, event shape `[C]`.
 
     The mode has no closed form and is not implemented.
@@ -146,15 +146,6 @@ class DiscretizedLogisticMixture(tfd.Distribution):
             log_prob += _discretized_logistic.log_mass(level, loc, log_scale)
         # The logarithm of a sum of masses can round to above that of one.
         return tf.minimum(tf.reduce_logsumexp(log_prob, axis=-1), 0.0)
-
-    def bin_log_mass(self, x) -> tf.Tensor:
-        """`log_prob` of `x = k / 255`, in float64 whatever the type of the parameters, nats."""
-        return in_float64(self).log_prob(tf.cast(x, tf.float64))
-
-    def _sample_control_dependencies(self, value):
-        """Checks of `validate_args`."""
-        check = assert_grey_levels(value) if self.validate_args else None
-        return [] if check is None else [check]
 
     def _sample_n(self, n, seed=None):
         component_seed, *noise_seeds = tfp.random.split_seed(seed, n=1 + self._loc.shape[-2])

@@ -9,12 +9,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_sigma_vae.distributions.bin_mass import (
-    GREY_LEVELS,
-    assert_grey_levels,
-    grey_level,
-    in_float64,
-)
+from tf_sigma_vae.distributions._grey_levels import LogitsDistribution
+from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS, grey_level
 
 tfd = tfp.distributions
 
@@ -24,62 +20,13 @@ NUM_BITS = 8
 _SHIFTS = np.arange(NUM_BITS - 1, -1, -1)
 
 
-class GreyLevelBits(tfd.Distribution):
-    """`x = k / 255` with independent bits.
+class GreyLevelBits(LogitsDistribution):
+    """`x = k / 255` with independent bits: `logits` `[B..., 8]` are their log-odds.
 
     `log_prob` rounds `x` to the nearest level; off the range 0 ... 255 it is minus infinity.
     """
 
-    def __init__(
-        self,
-        logits,
-        validate_args: bool = False,
-        allow_nan_stats: bool = True,
-        name: str = "GreyLevelBits",
-    ):
-        """Builds the distribution.
-
-        Args:
-          logits: `[B..., 8]`, log-odds of each bit, the most significant first; batch shape
-            `[B...]`.
-          validate_args: Whether to check that scored values are grey levels.
-          allow_nan_stats: As in every `tfd.Distribution`.
-          name: As in every `tfd.Distribution`.
-
-        Raises:
-          ValueError: If the last axis is not of size 8.
-        """
-        parameters = dict(locals())
-        with tf.name_scope(name) as name:
-            self._logits = tf.convert_to_tensor(logits)
-            if self._logits.shape.rank == 0 or self._logits.shape[-1] != NUM_BITS:
-                raise ValueError(
-                    f"logits must be [..., {NUM_BITS}], got shape {self._logits.shape}"
-                )
-            super().__init__(
-                dtype=self._logits.dtype,
-                reparameterization_type=tfd.NOT_REPARAMETERIZED,
-                validate_args=validate_args,
-                allow_nan_stats=allow_nan_stats,
-                parameters=parameters,
-                name=name,
-            )
-
-    @classmethod
-    def _parameter_properties(cls, dtype, num_classes=None):
-        """The last axis of the logits is that of the bits."""
-        return dict(logits=tfp.util.ParameterProperties(event_ndims=1))
-
-    @property
-    def logits(self) -> tf.Tensor:
-        """Log-odds of the bits, `[B..., 8]`."""
-        return self._logits
-
-    def _event_shape(self):
-        return tf.TensorShape([])
-
-    def _event_shape_tensor(self):
-        return tf.constant([], tf.int32)
+    num_logits = NUM_BITS
 
     def _log_prob(self, value):
         level = grey_level(value)
@@ -90,15 +37,6 @@ class GreyLevelBits(tfd.Distribution):
         signs = tf.cast(1 - 2 * bits, self.dtype)
         log_prob = -tf.reduce_sum(tf.nn.softplus(signs * self._logits), axis=-1)
         return tf.where(in_support, log_prob, tf.constant(-np.inf, self.dtype))
-
-    def bin_log_mass(self, x) -> tf.Tensor:
-        """`log_prob` of `x = k / 255`, in float64 whatever the type of the parameters, nats."""
-        return in_float64(self).log_prob(tf.cast(x, tf.float64))
-
-    def _sample_control_dependencies(self, value):
-        """Checks of `validate_args`."""
-        check = assert_grey_levels(value) if self.validate_args else None
-        return [] if check is None else [check]
 
     def _sample_n(self, n, seed=None):
         return self._value(tfd.Bernoulli(self._logits, dtype=self.dtype).sample(n, seed=seed))

@@ -9,18 +9,14 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_sigma_vae.distributions.bin_mass import (
-    GREY_LEVELS,
-    assert_grey_levels,
-    grey_level,
-    in_float64,
-)
+from tf_sigma_vae.distributions._grey_levels import LogitsDistribution
+from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS, grey_level
 
 tfd = tfp.distributions
 
 
-class GreyLevelCategorical(tfd.Distribution):
-    """`x = k / 255` with one free probability for each of the 256 levels.
+class GreyLevelCategorical(LogitsDistribution):
+    """`x = k / 255` with a free probability for each level: `logits` are `[B..., 256]`.
 
     `log_prob` rounds `x` to the nearest level; off the range 0 ... 255 it is minus infinity.
 
@@ -33,55 +29,7 @@ class GreyLevelCategorical(tfd.Distribution):
     of second order are supported; `mean`, `mode` and `sample` store at most one softmax.
     """
 
-    def __init__(
-        self,
-        logits,
-        validate_args: bool = False,
-        allow_nan_stats: bool = True,
-        name: str = "GreyLevelCategorical",
-    ):
-        """Builds the distribution.
-
-        Args:
-          logits: `[B..., 256]`, unnormalized log-probabilities of the levels, batch shape `[B...]`.
-          validate_args: Whether to check that scored values are grey levels.
-          allow_nan_stats: As in every `tfd.Distribution`.
-          name: As in every `tfd.Distribution`.
-
-        Raises:
-          ValueError: If the last axis is not of size 256.
-        """
-        parameters = dict(locals())
-        with tf.name_scope(name) as name:
-            self._logits = tf.convert_to_tensor(logits)
-            if self._logits.shape.rank == 0 or self._logits.shape[-1] != GREY_LEVELS:
-                raise ValueError(
-                    f"logits must be [..., {GREY_LEVELS}], got shape {self._logits.shape}"
-                )
-            super().__init__(
-                dtype=self._logits.dtype,
-                reparameterization_type=tfd.NOT_REPARAMETERIZED,
-                validate_args=validate_args,
-                allow_nan_stats=allow_nan_stats,
-                parameters=parameters,
-                name=name,
-            )
-
-    @classmethod
-    def _parameter_properties(cls, dtype, num_classes=None):
-        """The last axis of the logits is that of the levels."""
-        return dict(logits=tfp.util.ParameterProperties(event_ndims=1))
-
-    @property
-    def logits(self) -> tf.Tensor:
-        """Unnormalized log-probabilities, `[B..., 256]`."""
-        return self._logits
-
-    def _event_shape(self):
-        return tf.TensorShape([])
-
-    def _event_shape_tensor(self):
-        return tf.constant([], tf.int32)
+    num_logits = GREY_LEVELS
 
     def _log_prob(self, value):
         level = grey_level(value)
@@ -93,15 +41,6 @@ class GreyLevelCategorical(tfd.Distribution):
         labels = tf.cast(tf.where(in_support, level, 0.0), tf.int32)
         nll = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return tf.where(in_support, -nll, tf.constant(-np.inf, self.dtype))
-
-    def bin_log_mass(self, x) -> tf.Tensor:
-        """`log_prob` of `x = k / 255`, in float64 whatever the type of the parameters, nats."""
-        return in_float64(self).log_prob(tf.cast(x, tf.float64))
-
-    def _sample_control_dependencies(self, value):
-        """Checks of `validate_args`."""
-        check = assert_grey_levels(value) if self.validate_args else None
-        return [] if check is None else [check]
 
     def _sample_n(self, n, seed=None):
         # By inverting the CDF, one uniform number a draw: TFP's sampler divides the rows among
