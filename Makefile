@@ -22,7 +22,7 @@ help: ## list the targets
 env: $(ENV_STAMP) ## make the environment (PYTHON=python3.12 VENV=.venv to choose)
 
 test: $(ENV_STAMP) ## run the test suite, without the tests marked slow
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 test-slow: $(ENV_STAMP) ## run only the tests marked slow
 	$(BIN)/python -m pytest -m slow

@@ -26,6 +26,7 @@ def read_description() -> str:
 TEST = [
     "pytest>=8.2,<10",
     "pytest-timeout>=2.3,<3",
+    "pytest-xdist>=3.6,<4",
     # tfds.testing.DatasetBuilderTestCase imports it without declaring it.
     "dill>=0.3.8,<1",
     # The tests read back the event files that training writes.
