@@ -28,8 +28,8 @@ def test_the_wrapped_model_predicts_one_learned_scale(namespace):
     x = namespace["images"][:8]
     scale = namespace["net"](x).stddev().numpy()
     assert scale.shape == x.shape and np.ptp(scale) == 0.0
-    # Two steps of 1e-3 in log_scale from a start at 1.
-    assert scale.flat[0] == pytest.approx(np.exp(-2e-3), abs=1e-4)
+    # Two steps of up to 1e-3 in log_scale from a start at 1, up or down as the initial weights are.
+    assert 0.0 < abs(np.log(scale.flat[0])) < 2.1e-3
 
 
 def test_the_library_example_is_ten_lines(repository_root):
