@@ -9,7 +9,7 @@ from tf_sigma_vae.data.synthetic import Synthetic
 
 LATENT_SIZE = 3
 DATA = {"num_train": 2000, "num_test": 50, "image_size": [3, 4], "latent_size": LATENT_SIZE}
-# The variance of the ground truth; the true one differs by the sampling of 2,000 images.
+# The variance of the ground truth; the true one differs by the sampling of 2,000 images.
 PPCA_TOLERANCE = 0.01
 TRUE_SCALE_TOLERANCE = 0.03
 
