@@ -48,3 +48,19 @@ def test_their_bin_mass_is_their_probability_in_float64(name):
     np.testing.assert_allclose(
         distributions.bin_log_mass(whole, x), np.sum(mass.numpy()), rtol=1e-12
     )
+
+
+def test_the_first_draws_do_not_depend_on_how_many_there_are():
+    """At this size TensorFlow's categorical sampler divides its rows among threads."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(64, 28, 28, 10)).astype(np.float32)
+    loc = rng.uniform(size=(64, 28, 28, 1, 10)).astype(np.float32)
+
+    def draw(number):
+        log_scale = np.full_like(loc[:number], -5.0)
+        mixture = distributions.DiscretizedLogisticMixture(logits[:number], loc[:number], log_scale)
+        return mixture.sample(seed=[1, 2]).numpy()
+
+    whole = draw(64)
+    for number in (1, 17, 32):
+        np.testing.assert_array_equal(draw(number), whole[:number])

@@ -18,7 +18,7 @@ Source: Salimans et al. 2017 (PixelCNN++), Sec. 2.1 and 2.2.
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_sigma_vae.distributions import _discretized_logistic
+from tf_sigma_vae.distributions import _categorical, _discretized_logistic
 from tf_sigma_vae.distributions._discretized_logistic import LAST_LEVEL
 from tf_sigma_vae.distributions._grey_levels import GreyLevelDistribution
 
@@ -152,7 +152,7 @@ class DiscretizedLogisticMixture(GreyLevelDistribution):
         batch = self.batch_shape_tensor()
         num_components = self._logits.shape[-1]
         logits = tf.broadcast_to(self._logits, tf.concat([batch, [num_components]], axis=0))
-        component = tfd.Categorical(logits).sample(n, seed=component_seed)
+        component = _categorical.sample(logits, n, component_seed)
         chosen = tf.one_hot(component, num_components, dtype=self.dtype)
 
         def of_component(parameter):

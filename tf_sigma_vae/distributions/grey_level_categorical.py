@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tf_sigma_vae.distributions import _categorical
 from tf_sigma_vae.distributions._grey_levels import LogitsDistribution
 from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS, grey_level
 
@@ -43,17 +44,8 @@ class GreyLevelCategorical(LogitsDistribution):
         return tf.where(in_support, -nll, tf.constant(-np.inf, self.dtype))
 
     def _sample_n(self, n, seed=None):
-        # By inverting the CDF, one uniform number a draw: TFP's sampler divides the rows among
-        # threads, so that what the first rows get depends on how many there are.
-        batch = tf.shape(self._logits)[:-1]
-        shape = tf.concat([[n], batch], axis=0)
-        zero, one = tf.zeros([], self.dtype), tf.ones([], self.dtype)
-        uniform = tfd.Uniform(zero, one).sample(shape, seed=seed)
-        cdf = tf.reshape(tf.cumsum(tf.nn.softmax(self._logits), axis=-1), [-1, GREY_LEVELS])
-        # Rounding may leave the last value of the CDF off 1.
-        targets = cdf[:, -1:] * tf.transpose(tf.reshape(uniform, [n, -1]))
-        levels = tf.minimum(tf.searchsorted(cdf, targets, side="right"), GREY_LEVELS - 1)
-        return tf.reshape(tf.cast(tf.transpose(levels), self.dtype), shape) / (GREY_LEVELS - 1)
+        levels = _categorical.sample(self._logits, n, seed)
+        return tf.cast(levels, self.dtype) / (GREY_LEVELS - 1)
 
     def _values(self) -> tf.Tensor:
         """The values `k / 255` of all levels, `[256]`."""

@@ -6,12 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import tensorflow as tf
-
 from tf_sigma_vae.config import Config
 from tf_sigma_vae.evaluation import record
 from tf_sigma_vae.evaluation.evaluate import Evaluation
 from tf_sigma_vae.sweep import studies
+from tf_sigma_vae.training.checkpoints import listed_step
 from tf_sigma_vae.workdir import Workdir, WorkdirError
 
 EVALUATION_BATCH_SIZE = 128
@@ -56,26 +55,18 @@ class Run:
         """Evaluation on the validation split, by which the best of the grid is chosen."""
         return os.path.join(self.workdir.path, VALIDATION_FILE)
 
-    def holds_another(self) -> str:
-        """What is different in the run that the workdir holds; empty if nothing, or no run.
-
-        Raises:
-          WorkdirError: If its config.json is corrupt.
-        """
-        if not os.path.exists(self.workdir.config_file):
-            return ""
-        old, new = self.workdir.read_config()[0].to_dict(), self.config.to_dict()
-        changed = (f"{n}: {old[n]!r} there, {new[n]!r} now" for n in new if old[n] != new[n])
-        return "; ".join(changed)
-
     def require_same(self) -> None:
         """Checks that the workdir holds this run, or none.
 
         Raises:
-          WorkdirError: If it holds one with another configuration, be it only a longer one: the
-            rows of a table have the same budget.
+          WorkdirError: If its config.json is corrupt, or holds another configuration, be it only
+            a longer one: the rows of a table have the same budget.
         """
-        changes = self.holds_another()
+        if not os.path.exists(self.workdir.config_file):
+            return
+        old, new = self.workdir.read_config()[0].to_dict(), self.config.to_dict()
+        changed = (f"{n}: {old[n]!r} there, {new[n]!r} now" for n in new if old[n] != new[n])
+        changes = "; ".join(changed)
         if changes:
             raise WorkdirError(
                 f"the workdir {self.workdir.path!r} holds a run with another configuration "
@@ -84,11 +75,7 @@ class Run:
 
     def step(self) -> int:
         """Step of the latest checkpoint; 0 without one."""
-        if not os.path.isdir(self.workdir.checkpoints):
-            return 0
-        latest = tf.train.latest_checkpoint(self.workdir.checkpoints)
-        found = re.search(r"-(\d+)$", latest or "")
-        return int(found.group(1)) if found else 0
+        return listed_step(self.workdir.checkpoints) or 0
 
     def is_trained(self) -> bool:
         """Whether the final model is there."""

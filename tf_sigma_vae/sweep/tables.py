@@ -126,7 +126,8 @@ def table_markdown(about: About, results: Sequence[Result], missing: Sequence[st
     for label, summary in rows:
         cells = [label, str(len(summary.seeds))]
         cells += [cell(summary, name) for name in study.columns]
-        paper_name = studies.GRID if "best of grid" in label else summary.row.name
+        is_best = study.best_of_grid and summary.row.beta is not None
+        paper_name = studies.GRID if is_best else summary.row.name
         cells.append(study.paper.get(paper_name, ABSENT))
         lines.append(_line(cells))
     lines += ["", *(f"- {NOTES[name]}" for name in study.columns if name in NOTES)]
