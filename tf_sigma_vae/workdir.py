@@ -89,9 +89,8 @@ class Workdir:
           WorkdirError: If the folder is not writable, or holds a run with another configuration;
             nothing in it is touched then.
         """
-        if os.path.exists(self.config_file):
-            stored, _ = self.read_config()
-            self._check_same(stored, config)
+        # Training on is the same run, unless the learning rate depends on its length.
+        self.require_same(config, any_length=config.learning_rate_schedule == "constant")
         try:
             os.makedirs(self.checkpoints, exist_ok=True)
             content = {"config": config.to_dict(), "data_dir": data_dir}
@@ -99,11 +98,21 @@ class Workdir:
         except OSError as error:
             raise WorkdirError(f"cannot write to the workdir {self.path!r}: {error}") from error
 
-    def _check_same(self, stored: Config, config: Config) -> None:
-        old, new = stored.to_dict(), config.to_dict()
+    def require_same(self, config: Config, any_length: bool) -> None:
+        """Checks that the folder holds a run with this configuration, or none; writes nothing.
+
+        Args:
+          config: The configuration.
+          any_length: Whether the length of the training may differ.
+
+        Raises:
+          WorkdirError: If it holds another, or its config.json is corrupt.
+        """
+        if not os.path.exists(self.config_file):
+            return
+        old, new = self.read_config()[0].to_dict(), config.to_dict()
         changed = [name for name in new if old[name] != new[name]]
-        # Training on is the same run, unless the learning rate depends on its length.
-        if config.learning_rate_schedule == "constant":
+        if any_length:
             changed = [name for name in changed if name not in ("num_epochs", "num_train_steps")]
         if changed:
             changes = "; ".join(f"{n}: {old[n]!r} there, {new[n]!r} now" for n in changed)

@@ -76,9 +76,9 @@ class Sweep:
         _check_every(self.runs)
         strategy.check(strategy.build(strategy_name), config)
         evaluation_runs.require_writable(workdir)
-        # Also those of earlier commands: a table of unlike budgets would be none.
+        # Also those of earlier commands, and of one length: a table has one budget.
         for run in [*self.runs, *self._on_disk(study)]:
-            run.require_same()
+            run.workdir.require_same(run.config, any_length=False)
         self._protocol, self._validates, self.about = self._looked_at_data(study, protocol)
 
     def _looked_at_data(self, study: str, protocol: runs.Protocol):

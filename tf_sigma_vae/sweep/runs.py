@@ -11,7 +11,7 @@ from tf_sigma_vae.evaluation import record
 from tf_sigma_vae.evaluation.evaluate import Evaluation
 from tf_sigma_vae.sweep import studies
 from tf_sigma_vae.training.checkpoints import listed_step
-from tf_sigma_vae.workdir import Workdir, WorkdirError
+from tf_sigma_vae.workdir import Workdir
 
 EVALUATION_BATCH_SIZE = 128
 VALIDATION_FILE = "evaluation_validation.json"
@@ -54,24 +54,6 @@ class Run:
     def validation_file(self) -> str:
         """Evaluation on the validation split, by which the best of the grid is chosen."""
         return os.path.join(self.workdir.path, VALIDATION_FILE)
-
-    def require_same(self) -> None:
-        """Checks that the workdir holds this run, or none.
-
-        Raises:
-          WorkdirError: If its config.json is corrupt, or holds another configuration, be it only
-            a longer one: the rows of a table have the same budget.
-        """
-        if not os.path.exists(self.workdir.config_file):
-            return
-        old, new = self.workdir.read_config()[0].to_dict(), self.config.to_dict()
-        changed = (f"{n}: {old[n]!r} there, {new[n]!r} now" for n in new if old[n] != new[n])
-        changes = "; ".join(changed)
-        if changes:
-            raise WorkdirError(
-                f"the workdir {self.workdir.path!r} holds a run with another configuration "
-                f"({changes}). Take another --workdir for the sweep, or remove the old run."
-            )
 
     def step(self) -> int:
         """Step of the latest checkpoint; 0 without one."""
