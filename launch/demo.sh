@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Trains three decoders on the embedded digits and compares them. Minutes on two CPU cores.
-# Usage: launch/demo.sh [WORKDIR]   (default runs/digits; run again to resume or to re-evaluate)
+# Needs: the commands of the package in PATH; `make demo` sees to it.
+# Command: launch/demo.sh [WORKDIR]   (default runs/digits; run again to resume or to re-evaluate)
+# Prints: the training of each, and a table of all their figures.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
