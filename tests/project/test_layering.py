@@ -22,7 +22,7 @@ LAYERS = (
     ("likelihoods", "objectives"),
     ("distributions",),
     ("workdir", "image_grid"),
-    ("config", "plugins", "noise", "replicas", "version"),
+    ("config", "plugins", "noise", "replicas", "rows", "version"),
 )
 LAYER_OF = {unit: index for index, units in enumerate(LAYERS) for unit in units}
 

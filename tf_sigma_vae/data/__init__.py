@@ -6,6 +6,7 @@ CamelCase; a leading underscore marks a module that is none.
 
 from tf_sigma_vae.data._base import ImageDataset
 from tf_sigma_vae.data._pipeline import (
+    Shard,
     Splits,
     evaluation_batches,
     split,
@@ -15,6 +16,7 @@ from tf_sigma_vae.data._pipeline import (
 
 __all__ = [
     "ImageDataset",
+    "Shard",
     "Splits",
     "evaluation_batches",
     "split",
