@@ -92,6 +92,7 @@ def model(config: Config, image_shape: tuple[int, int, int]) -> keras.Model:
         beta=config.beta,
         rate_warmup_steps=config.rate_warmup_steps,
         free_bits=config.free_bits,
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
         seed=config.seed,
         dtype=config.precision,
         name=config.model,
@@ -106,4 +107,13 @@ def num_train_steps(config: Config, num_examples: int) -> int:
     """Steps of the whole training."""
     if config.num_train_steps is not None:
         return config.num_train_steps
-    return config.num_epochs * data.steps_per_epoch(num_examples, config.global_batch_size)
+    return config.num_epochs * steps_per_epoch(config, num_examples)
+
+
+def steps_per_epoch(config: Config, num_examples: int) -> int:
+    """Steps of a pass over the training set.
+
+    Raises:
+      ValueError: If the training set is less than a batch, and partial ones are dropped.
+    """
+    return data.steps_per_epoch(num_examples, config.global_batch_size, config.drop_remainder)

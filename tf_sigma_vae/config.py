@@ -57,6 +57,12 @@ class Config:
         0, "Of initial weights, data order, noise and splits.", at_least=0, below=2**32
     )
     global_batch_size: int = _field(128, "Images a step, over all replicas.", at_least=1)
+    gradient_accumulation_steps: int = _field(
+        1, "Parts in which a step computes its batch, to save memory; same update.", at_least=1
+    )
+    drop_remainder: bool = _field(
+        False, "Leave out an epoch's partial last batch, other images each epoch (a TPU needs it)."
+    )
     num_epochs: int = _field(10, "Passes over the training set.", at_least=1)
     num_train_steps: int | None = _field(
         None, "Steps in all; overrides num_epochs when given.", at_least=1

@@ -1,7 +1,7 @@
 """Takes one training step on one device and on two replicas, and prints both as JSON.
 
 A script, because logical devices must be set before TensorFlow starts and a process can hold one
-MirroredStrategy only. Plain Keras: the batch splits evenly, the optimizer is gradient descent.
+MirroredStrategy only. Plain Keras: the optimizer is gradient descent.
 """
 
 import json
@@ -20,7 +20,7 @@ from tests._models import images, tiny_vae  # noqa: E402
 from tf_sigma_vae import likelihoods  # noqa: E402
 
 GLOBAL_BATCH_SIZE = 8
-CASES = {
+LIKELIHOODS = {
     "gaussian_optimal": lambda: likelihoods.GaussianOptimal(),
     "gaussian_optimal_per_image": lambda: likelihoods.GaussianOptimalPerImage(),
     "gaussian_inverse_gamma": lambda: likelihoods.GaussianInverseGamma(),
@@ -28,20 +28,34 @@ CASES = {
     "gaussian_shared_from_data": lambda: likelihoods.GaussianShared(initial_scale="data"),
     "free_bits": lambda: likelihoods.GaussianFixed(),
 }
+IN_PARTS = ("gaussian_optimal", "gaussian_shared_from_data", "free_bits")
+NUM_PARTS = 3
+CASES = [*LIKELIHOODS, *(f"{name} in parts" for name in IN_PARTS)]
 
 
-def _examples():
+def _examples(num_examples):
     """Two halves of unlike difficulty, so that statistics of a half alone would show."""
-    x = images(GLOBAL_BATCH_SIZE)
+    x = images(num_examples)
     x[1::2] = 0.5 + 0.02 * (x[1::2] - 0.5)
     return np.concatenate([x[::2], x[1::2]])
 
 
-def _one_step(name):
-    model = tiny_vae(CASES[name](), free_bits=0.6 if name == "free_bits" else 0.0)
+def _one_step(case, is_replicated):
+    name, _, in_parts = case.partition(" in ")
+    model = tiny_vae(
+        LIKELIHOODS[name](),
+        free_bits=0.6 if name == "free_bits" else 0.0,
+        # Against a whole batch on one device; of each last batch a replica gets no example.
+        gradient_accumulation_steps=NUM_PARTS if in_parts and is_replicated else 1,
+    )
     model.compile(keras.optimizers.SGD(1e-3))
-    dataset = tf.data.Dataset.from_tensor_slices(_examples()).batch(GLOBAL_BATCH_SIZE)
-    history = model.fit(dataset, epochs=2, verbose=0).history
+    examples = _examples(GLOBAL_BATCH_SIZE + bool(in_parts))
+    dataset = tf.data.Dataset.from_tensor_slices(examples).batch(GLOBAL_BATCH_SIZE)
+    history = model.fit(dataset, epochs=2, shuffle=False, verbose=0).history
+    if in_parts:
+        held_out = tf.data.Dataset.from_tensor_slices(_examples(5)).batch(4)
+        evaluated = model.evaluate(held_out, verbose=0, return_dict=True)
+        history |= {f"test_{key}": [value] for key, value in evaluated.items()}
     # The values of the first replica, and whether the others hold the same.
     copies = [getattr(w.value, "values", (w.value,)) for w in model.weights]
     same = all(np.array_equal(c.numpy(), copy[0].numpy()) for copy in copies for c in copy)
@@ -60,9 +74,9 @@ def _main():
     )
     results = {}
     for name in CASES:
-        one = _one_step(name)
+        one = _one_step(name, False)
         with strategy.scope():
-            two = _one_step(name)
+            two = _one_step(name, True)
         results[name] = {"one": one, "two": two}
     json.dump({"num_replicas": strategy.num_replicas_in_sync, "results": results}, sys.stdout)
 

@@ -73,12 +73,13 @@ class AnalyticScaleLikelihood(_gaussian.GaussianLikelihood):
 
     # -- the global batch
 
-    def batch_moments(self, loc, x):
+    def batch_moments(self, loc, x, then=None):
         """Variance of each image, `[B]`, and its mean and mean square over the global batch.
 
         Args:
           loc: `[B, ...]`, the mean image.
           x: Of the same shape.
+          then: Called once a step with the mean and mean square of the whole batch.
 
         Returns:
           Triple of float32 tensors, `[B]` and twice `[]`.
@@ -88,9 +89,16 @@ class AnalyticScaleLikelihood(_gaussian.GaussianLikelihood):
         variances = errors / num_dims
         sums = tf.stack([tf.reduce_sum(variances), tf.reduce_sum(variances**2)])
         count = tf.cast(tf.shape(loc)[0], tf.float32)
+
+        def means(total):
+            return tf.unstack(total[:2] / total[2])
+
         # One all-reduce of three scalars: a mean of per-replica means would be another objective.
-        total = replica_sum(tf.concat([sums, [count]], axis=0))
-        return variances, *tf.unstack(total[:2] / total[2])
+        total = replica_sum(
+            tf.concat([sums, [count]], axis=0),
+            then=None if then is None else lambda total: then(*means(total)),
+        )
+        return variances, *means(total)
 
     def training_moments(self, loc, x):
         """`batch_moments` without a gradient; updates the moving averages.
@@ -100,9 +108,9 @@ class AnalyticScaleLikelihood(_gaussian.GaussianLikelihood):
         """
         if x is None:
             raise ValueError(f"{type(self).__name__} needs x in training; got x=None")
-        moments = self.batch_moments(tf.stop_gradient(loc), tf.stop_gradient(x))
-        self._update_moving_averages(*moments[1:])
-        return moments
+        return self.batch_moments(
+            tf.stop_gradient(loc), tf.stop_gradient(x), then=self._update_moving_averages
+        )
 
     def _update_moving_averages(self, mean, mean_square) -> None:
         updates = tf.cast(tf.convert_to_tensor(self.num_updates), tf.float32)

@@ -96,11 +96,17 @@ class TrainableScaleLikelihood(_gaussian.GaussianLikelihood):
     def _start_from(self, loc, x) -> None:
         """At the first training step, sets the scale to the global batch's error."""
         axes = [axis for axis, size in enumerate(self._padded_shape(loc)) if size == 1]
-        squares = tf.reduce_sum((tf.cast(x, tf.float32) - loc) ** 2, axis=axes, keepdims=True)
-        count = tf.cast(tf.size(loc) / tf.size(squares), tf.float32)
-        variance = replica_sum(squares) / replica_sum(count) + _gaussian.HALF_GREY_LEVEL**2
-        first = 0.5 * tf.math.log(variance) / self.scale_learning_rate_multiplier
+        squares = tf.reduce_sum((tf.cast(x, tf.float32) - loc) ** 2, axis=axes)
+        squares = tf.reshape(squares, [-1])
+        count = tf.cast(tf.size(loc), tf.float32) / tf.cast(tf.size(squares), tf.float32)
+        sums = tf.concat([squares, [count]], axis=0)
+        replica_sum(sums, then=self._set_start, needed=tf.equal(self.started, 0.0))
+
+    def _set_start(self, total) -> None:
+        """Takes the squared errors of the global batch and their number, unless it has started."""
+        variance = total[:-1] / total[-1] + _gaussian.HALF_GREY_LEVEL**2
         current = tf.convert_to_tensor(self.raw_log_scale)
+        first = 0.5 * tf.math.log(variance) / self.scale_learning_rate_multiplier
         first = tf.reshape(first, tf.shape(current))
         self.raw_log_scale.assign(tf.where(self.started > 0, current, first))
         self.started.assign(1.0)

@@ -2,7 +2,7 @@
 
 The objective is set once, by overriding `compute_loss` and `compute_metrics`, so that Keras keeps
 its own machinery: `fit`, distribution strategies, mixed precision, `jit_compile`,
-`steps_per_execution`, moving averages of weights.
+`steps_per_execution`, moving averages of weights. The steps that call them are in `_steps`.
 
     loss = mean over the global batch of (distortion + beta * rate),    nats per example.
 
@@ -16,12 +16,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_sigma_vae import noise, objectives
+from tf_sigma_vae import noise, objectives, rows
 from tf_sigma_vae.likelihoods import Likelihood
 from tf_sigma_vae.models._images import require_grey_levels, require_images
 from tf_sigma_vae.models._output import Output
 from tf_sigma_vae.models._own_objective import OwnObjective
-from tf_sigma_vae.replicas import replica_sum
+from tf_sigma_vae.models._parts import require_num_parts
+from tf_sigma_vae.replicas import global_count, is_collecting, replica_sum
 
 tfd = tfp.distributions
 
@@ -45,6 +46,7 @@ class LatentVariableModel(OwnObjective, keras.Model):
         free_bits: float = 0.0,
         seed: int = 0,
         check_finite: bool = True,
+        gradient_accumulation_steps: int = 1,
         **kwargs,
     ):
         """Builds the common part.
@@ -55,13 +57,16 @@ class LatentVariableModel(OwnObjective, keras.Model):
           free_bits: Nats granted to each group of the rate (Kingma et al. 2016).
           seed: Of the noise of the posterior; with the step and the image it determines the draw.
           check_finite: Whether training stops with an error that names the first non-finite tensor.
+          gradient_accumulation_steps: Parts in which a training step computes its batch, one after
+            the other, to save memory. The update stays that of the whole batch; see `Steps`.
           **kwargs: Of `keras.Model`.
 
         Raises:
-          ValueError: If a number is negative.
+          ValueError: If a number is negative, or the steps are not a whole number from 1.
         """
         # The images stay exact whatever the policy; each network casts its own inputs.
         super().__init__(autocast=False, **kwargs)
+        self.gradient_accumulation_steps = require_num_parts(gradient_accumulation_steps)
         # Keras sets the attribute in `compile`, and a model is used before too.
         self.optimizer = None
         given = {"beta": beta, "rate_warmup_steps": rate_warmup_steps, "free_bits": free_bits}
@@ -132,11 +137,17 @@ class LatentVariableModel(OwnObjective, keras.Model):
 
         XLA drops the check; there the metrics alone tell.
         """
-        if not self.check_finite or self.jit_compile:
+        # A part's own statistics, of a pass for the sums, need not be those of the objective.
+        if not self.check_finite or self.jit_compile or is_collecting():
             return tensor
         return tf.debugging.check_numerics(tensor, f"non-finite {name}")
 
     # -- objective and metrics
+
+    @property
+    def needs_whole_batch(self) -> bool:
+        """See `OwnObjective`: free bits are granted by the mean rates of the batch."""
+        return super().needs_whole_batch or self.free_bits > 0
 
     def rate_weight(self) -> tf.Tensor:
         """Weight of the rate at this step: beta, after a linear warm-up from 0."""
@@ -149,8 +160,8 @@ class LatentVariableModel(OwnObjective, keras.Model):
         """The rate that the objective charges, `[B]`, nats: with the free bits granted."""
         if self.free_bits == 0:
             return output.rate
-        count = replica_sum(tf.cast(tf.shape(output.rate)[0], tf.float32))
-        mean = replica_sum(tf.reduce_sum(tf.stop_gradient(output.rate_groups), axis=0)) / count
+        total = replica_sum(tf.reduce_sum(tf.stop_gradient(output.rate_groups), axis=0))
+        mean = total / global_count(tf.shape(output.rate)[0])
         return objectives.free_bits(output.rate_groups, mean, self.free_bits)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -162,18 +173,20 @@ class LatentVariableModel(OwnObjective, keras.Model):
           x: `[B, H, W, C]`.
           y: Ignored.
           y_pred: The `Output` of `call`.
-          sample_weight: `[B]` weights of the examples, or None. Not with an analytic likelihood,
-            whose scale is a statistic of the unweighted batch.
+          sample_weight: `[B]` weights of the examples, or None. Not in training with an analytic
+            likelihood, whose scale is a statistic of the unweighted batch.
           training: Whether this is a training step.
 
         Returns:
           Scalar, nats.
 
         Raises:
-          ValueError: If weights are given with an analytic likelihood.
+          ValueError: If weights are given in training with an analytic likelihood.
         """
         per_example = y_pred.distortion + self.rate_weight() * self.objective_rate(y_pred)
-        return self.finite(self.mean_over_global_batch(per_example, sample_weight), "loss")
+        return self.finite(
+            self.mean_over_global_batch(per_example, sample_weight, training), "loss"
+        )
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates and returns the metrics, means over examples since the last reset."""
@@ -242,10 +255,13 @@ class LatentVariableModel(OwnObjective, keras.Model):
         if self.likelihood.needs_calibration:
             if not isinstance(dataset, tf.data.Dataset):
                 dataset = tf.data.Dataset.from_tensor_slices(dataset).batch(128)
+            statistic = rows.over_replicas(
+                self.distribute_strategy, self._calibration_statistic, equal_shares=True
+            )
             statistics = []
             for batch in dataset:
                 x = batch[0] if isinstance(batch, tuple) else batch
-                statistics.append(self._calibration_statistic(x).numpy())
+                statistics.append(statistic(x).numpy())
             self.store_scale(statistics, int(np.prod(self.image_shape)), step)
         return self.likelihood.provenance()
 

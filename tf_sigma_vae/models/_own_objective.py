@@ -5,25 +5,33 @@ import numpy as np
 import tensorflow as tf
 
 from tf_sigma_vae.likelihoods import Likelihood
-from tf_sigma_vae.replicas import host_value, replica_sum
+from tf_sigma_vae.models._steps import Steps
+from tf_sigma_vae.replicas import global_count, host_value
 
 
-class OwnObjective:
+class OwnObjective(Steps):
     """Mixin for a `keras.Model` that overrides `compute_loss` and holds a `likelihood`."""
 
     likelihood: Likelihood
+
+    @property
+    def needs_whole_batch(self) -> bool:
+        """Whether the objective holds a statistic of the batch beyond sums over its examples."""
+        return self.likelihood.needs_calibration
 
     def compile(self, optimizer="adam", loss=None, metrics=None, **kwargs):
         """Configures training; the objective is the model's own.
 
         Args:
-          optimizer: As in `keras.Model.compile`.
+          optimizer: As in `keras.Model.compile`. Its own `gradient_accumulation_steps` spread an
+            update over several batches; the model's compute one batch in parts, exactly.
           loss: Not accepted.
           metrics: Not accepted.
           **kwargs: Other arguments of `keras.Model.compile`.
 
         Raises:
-          ValueError: If a loss or metrics are given.
+          ValueError: If a loss or metrics are given, or an optimizer that accumulates gradients
+            on several replicas, or where the objective holds a statistic of the whole batch.
         """
         refused = {"loss": loss, "metrics": metrics, **kwargs}
         for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
@@ -32,7 +40,26 @@ class OwnObjective:
                     f"compile({name}=...) is not accepted: the objective and its metrics are the "
                     "model's own. Choose the likelihood instead."
                 )
+        optimizer = keras.optimizers.get(optimizer)
+        self._refuse_accumulating(optimizer)
         super().compile(optimizer=optimizer, **kwargs)
+
+    def _refuse_accumulating(self, optimizer) -> None:
+        innermost = getattr(optimizer, "inner_optimizer", optimizer)
+        given = getattr(innermost, "gradient_accumulation_steps", None)
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        if not given or (replicas == 1 and not self.needs_whole_batch):
+            return
+        reason = (
+            f"fails on {replicas} replicas"
+            if replicas > 1
+            else "would compute the statistics of the objective from a fraction of the batch"
+        )
+        raise ValueError(
+            f"an optimizer with gradient_accumulation_steps={given} {reason}: leave it unset, and "
+            f"give the model gradient_accumulation_steps={given} with batches {given} times as "
+            "large, the same update"
+        )
 
     def compile_from_config(self, config):
         """Compiles a loaded model as it was when saved, with the optimizer's state to follow."""
@@ -59,24 +86,23 @@ class OwnObjective:
         self.likelihood.require_scale()
         super().save(filepath, overwrite=overwrite, **kwargs)
 
-    def mean_over_global_batch(self, per_example, sample_weight=None) -> tf.Tensor:
-        """The replica's part of the mean of `per_example` `[B]` over the global batch, a scalar.
+    def mean_over_global_batch(self, per_example, sample_weight=None, training=True) -> tf.Tensor:
+        """What the examples at hand add to the mean over the global batch, a scalar.
 
-        The replica's sum is divided by the *global* number of examples: exact also for uneven last
-        batches. Keras sums gradients over replicas.
+        The sum of `per_example` `[B]` is divided by the *global* number of examples: exact also
+        where replicas or parts differ in size. The optimizer sums gradients over replicas.
 
         Raises:
-          ValueError: If weights are given with an analytic likelihood.
+          ValueError: If weights are given in training with an analytic likelihood.
         """
         if sample_weight is not None:
-            if self.likelihood.needs_calibration:
+            if training and self.likelihood.needs_calibration:
                 raise ValueError(
                     f"sample_weight is not supported by {type(self.likelihood).__name__}: "
                     "its scale is a statistic of the unweighted batch"
                 )
             per_example *= tf.cast(tf.reshape(sample_weight, [-1]), tf.float32)
-        count = replica_sum(tf.cast(tf.shape(per_example)[0], tf.float32))
-        return tf.reduce_sum(per_example) / count
+        return tf.reduce_sum(per_example) / global_count(tf.shape(per_example)[0])
 
     def store_scale(self, statistics, num_dims: int, step: int | None = None) -> None:
         """Sets the stored scale of an analytic likelihood.

@@ -12,11 +12,12 @@ import math
 import keras
 import tensorflow as tf
 
-from tf_sigma_vae import plugins
+from tf_sigma_vae import plugins, rows
 from tf_sigma_vae.likelihoods import Likelihood
 from tf_sigma_vae.models._images import require_grey_levels, require_images
 from tf_sigma_vae.models._own_objective import OwnObjective
-from tf_sigma_vae.replicas import replica_sum
+from tf_sigma_vae.models._parts import require_num_parts
+from tf_sigma_vae.replicas import global_count, is_collecting
 
 BATCH_SIZE = 128
 """Of calibration from arrays; it changes the speed alone."""
@@ -31,7 +32,13 @@ class WithLikelihood(OwnObjective, keras.Model):
     `P = likelihood.params_channels(C)`.
     """
 
-    def __init__(self, backbone, likelihood: str | Likelihood = "gaussian_shared", **kwargs):
+    def __init__(
+        self,
+        backbone,
+        likelihood: str | Likelihood = "gaussian_shared",
+        gradient_accumulation_steps: int = 1,
+        **kwargs,
+    ):
         """Wraps a model.
 
         Args:
@@ -39,13 +46,17 @@ class WithLikelihood(OwnObjective, keras.Model):
           likelihood: Name of a likelihood plug-in, or an instance of `Likelihood`. Gaussian ones
             pass the output through a sigmoid by default; `loc_activation="linear"` leaves it as it
             is, for targets of any range or a backbone with an activation of its own.
+          gradient_accumulation_steps: Parts in which a training step computes its batch, one after
+            the other, to save memory. The update stays that of the whole batch; see `Steps`.
           **kwargs: Of `keras.Model`.
 
         Raises:
-          ValueError: If the likelihood is unknown, or the backbone has several outputs.
+          ValueError: If the likelihood is unknown, the backbone has several outputs, or the steps
+            are not a whole number from 1.
         """
         # The targets stay exact whatever the policy; the backbone casts its own inputs.
         super().__init__(autocast=False, **kwargs)
+        self.gradient_accumulation_steps = require_num_parts(gradient_accumulation_steps)
         if isinstance(likelihood, str):
             likelihood = plugins.find("likelihoods", likelihood)()
         if not isinstance(likelihood, Likelihood):
@@ -82,7 +93,8 @@ class WithLikelihood(OwnObjective, keras.Model):
           x: Inputs of the backbone.
           y: `[B, ..., C]`, in the unit of the data.
           y_pred: What `call` returned.
-          sample_weight: `[B]` weights of the examples, or None; not with an analytic likelihood.
+          sample_weight: `[B]` weights of the examples, or None; not in training with an analytic
+            likelihood.
           training: Whether this is a training step.
 
         Returns:
@@ -95,15 +107,21 @@ class WithLikelihood(OwnObjective, keras.Model):
         likelihood = self.likelihood.distribution(y_pred, y, True) if training else y_pred
         nll = -likelihood.log_prob(tf.cast(y, tf.float32))
         # Here, for `compute_metrics` is not given the distribution of a training step.
+        if not is_collecting():
+            self._track(nll, likelihood, sample_weight)
+        loss = self.mean_over_global_batch(nll, sample_weight, training)
+        # Every replica and part has the whole penalty, and they are summed.
+        num_examples = tf.shape(nll)[0]
+        share = tf.cast(num_examples, tf.float32) / global_count(num_examples)
+        for penalty in self.losses:
+            loss += share * tf.cast(tf.reduce_sum(penalty), tf.float32)
+        return loss
+
+    def _track(self, nll, likelihood, sample_weight) -> None:
         self._trackers["nll"].update_state(nll, sample_weight=sample_weight)
         if self.likelihood.has_scale:
             log_scale = self.likelihood.log_scale(likelihood)
             self._trackers["log_scale"].update_state(log_scale, sample_weight=sample_weight)
-        loss = self.mean_over_global_batch(nll, sample_weight)
-        for penalty in self.losses:
-            # Keras sums over replicas, and each has the whole penalty.
-            loss += tf.cast(tf.reduce_sum(penalty), tf.float32) / replica_sum(tf.constant(1.0))
-        return loss
 
     def _require_targets(self, y) -> None:
         if y is None:
@@ -158,7 +176,10 @@ class WithLikelihood(OwnObjective, keras.Model):
         if self.likelihood.needs_calibration:
             if not isinstance(x, tf.data.Dataset):
                 x = tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH_SIZE)
-            statistics = [self._calibration_statistic(*batch[:2]).numpy() for batch in x]
+            statistic = rows.over_replicas(
+                self.distribute_strategy, self._calibration_statistic, equal_shares=True
+            )
+            statistics = [statistic(*batch[:2]).numpy() for batch in x]
             num_dims = math.prod(x.element_spec[1].shape[1:])
             self.store_scale(statistics, num_dims, step)
         return self.likelihood.provenance()

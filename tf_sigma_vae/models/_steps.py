@@ -1,0 +1,188 @@
+"""The training and test step of a model with an objective of its own.
+
+They do what Keras's do, and three things that those do not.
+
+A step can compute its batch in `gradient_accumulation_steps` parts, one after the other, in the
+memory of one part. The update is that of the whole global batch: loss, gradient, stored scale and
+metrics are the same to float tolerance, whatever the parts and the replicas, and there is one
+update of the optimizer. An analytic scale (and free bits, and `initial_scale="data"`) is a
+statistic of the whole batch and is needed before any gradient: such an objective goes through the
+parts twice, the first time without a gradient; others once. Layers of a custom network that look at
+the batch themselves, as `BatchNormalization` does, see a part. The parts run in a loop, in which
+XLA on a CPU computes convolutions slowly: leave `jit_compile` off there.
+
+The reported `loss` is the mean over the examples since the last reset; Keras weighs the replicas'
+parts of it by counts that are not theirs where a batch splits unevenly.
+
+With several workers a step returns the loss alone; the metrics are read once an epoch.
+"""
+
+import warnings
+
+import keras
+import tensorflow as tf
+
+from tf_sigma_vae.models._parts import Parts, num_examples
+from tf_sigma_vae.replicas import Collecting, Totals, WholeBatch, has_several_workers
+
+
+class Steps:
+    """Mixin for a `keras.Model`: the steps of `fit` and `evaluate`.
+
+    Attributes:
+      gradient_accumulation_steps: Parts in which a training step computes its batch.
+    """
+
+    gradient_accumulation_steps: int
+
+    def train_step(self, data):
+        """Keras hook of `fit`: one update by a batch.
+
+        Args:
+          data: The replica's share of the batch: x, or a tuple of x, y and sample weights.
+
+        Returns:
+          The metrics by name.
+        """
+        batch = keras.utils.unpack_x_y_sample_weight(data)
+        if self.gradient_accumulation_steps > 1:
+            loss, gradients = self._gradients_in_parts(batch)
+        else:
+            with WholeBatch(num_examples(batch)) as whole:
+                loss, gradients = self._gradients(batch)
+                self._track_loss(loss, whole, num_examples(batch))
+        if self.trainable_weights:
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        else:
+            warnings.warn("The model does not have any trainable weights.", stacklevel=2)
+        return self._logs()
+
+    def test_step(self, data):
+        """Keras hook of `evaluate`.
+
+        Args:
+          data: As of `train_step`.
+
+        Returns:
+          The metrics by name.
+        """
+        batch = keras.utils.unpack_x_y_sample_weight(data)
+        with WholeBatch(num_examples(batch)) as whole:
+            y_pred, loss = self._forward(batch, training=False)
+            # As the other metrics: a mean over weights, those of padding being zero.
+            weights = batch[2]
+            counted = num_examples(batch) if weights is None else tf.reduce_sum(weights)
+            self._track_loss(loss, whole, counted)
+            self._track_metrics(batch, y_pred)
+        return self._logs()
+
+    def get_config(self):
+        """Constructor arguments, for `from_config`."""
+        steps = {"gradient_accumulation_steps": self.gradient_accumulation_steps}
+        return {**super().get_config(), **steps}
+
+    # -- one pass
+
+    def _forward(self, batch, training: bool):
+        """What `call` returns, and the share of these examples in the loss."""
+        x, y, sample_weight = batch
+        y_pred = self(x, training=training)
+        return y_pred, self.compute_loss(x, y, y_pred, sample_weight, training=training)
+
+    def _gradients(self, batch):
+        """The share of these examples in loss and gradients; updates the metrics."""
+        with tf.GradientTape() as tape:
+            y_pred, loss = self._forward(batch, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, self.trainable_weights)
+        self._track_metrics(batch, y_pred)
+        return loss, gradients
+
+    def _track_metrics(self, batch, y_pred) -> None:
+        x, y, sample_weight = batch
+        self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def _track_loss(self, loss, whole: WholeBatch | Totals, num_examples) -> None:
+        """Adds a step to the mean of the loss over examples.
+
+        Each replica adds its share of the loss times the global count: their sum is the sum over
+        the examples of the batch, also where a replica has no example.
+        """
+        self._loss_tracker.total.assign_add(loss * whole.num_examples)
+        self._loss_tracker.count.assign_add(tf.cast(num_examples, tf.float32))
+
+    def _logs(self):
+        """The metrics by name; the loss alone where several workers train.
+
+        Keras averages what a step returns over the workers, by its first axis, in two rounds of
+        communication for each metric; and then reads the metrics themselves.
+        """
+        metrics = self.get_metrics_result()
+        if has_several_workers(tf.distribute.get_strategy()):
+            return {"loss": tf.reshape(metrics["loss"], [1])}
+        return metrics
+
+    def _get_metrics_result_or_logs(self, logs):
+        """Keras hook at the end of an epoch: the metrics, whatever the last step returned."""
+        return self.get_metrics_result()
+
+    # -- in parts
+
+    def _gradients_in_parts(self, batch):
+        """Loss and gradients of the replica's share; updates the metrics."""
+        parts = Parts(batch, self.gradient_accumulation_steps, self.jit_compile)
+        totals = self._totals(parts)
+        # Weights that the loss does not depend on, as Keras tells them from those at an optimum.
+        unused = set()
+
+        def add(part, carried):
+            with totals:
+                loss, gradients = self._gradients(part)
+            unused.update(i for i, gradient in enumerate(gradients) if gradient is None)
+            return _added(carried, [loss, *gradients])
+
+        zeros = [tf.zeros(v.shape, v.dtype) for v in self.trainable_weights]
+        loss, *gradients = parts.fold(add, [tf.zeros([]), *zeros])
+        self._track_loss(loss, totals, parts.num_examples)
+        return loss, [None if i in unused else g for i, g in enumerate(gradients)]
+
+    def _totals(self, parts: Parts) -> Totals:
+        """The sums over the global batch that the loss asks for, by a pass without a gradient.
+
+        If it asks for none, nothing is left to compute but the number of examples.
+        """
+        state = [(v, tf.identity(tf.convert_to_tensor(v))) for v in self._network_state()]
+        with Collecting() as asked:
+            self._forward(parts.first(), training=True)
+        sums = asked.sums
+        if sums:
+
+            def add(part, carried):
+                with Collecting() as one:
+                    self._forward(part, training=True)
+                return _added(carried, one.sums)
+
+            needed, end = asked.needed, self.gradient_accumulation_steps
+            start = 1 if needed is True else tf.where(needed, 1, end)
+            sums = parts.fold(add, sums, start)
+        # The second pass draws the same random numbers, and moves averages once.
+        for variable, value in state:
+            variable.assign(value)
+        return asked.totals(sums, parts.num_examples)
+
+    def _network_state(self) -> list:
+        """Variables that the networks change in a forward pass: seeds, moving averages."""
+        networks = [layer for layer in self.layers if layer is not self.likelihood]
+        return [v for layer in networks for v in layer.non_trainable_variables]
+
+
+def _added(carried, values):
+    """Sums of two lists; None adds nothing."""
+    sums = []
+    for total, value in zip(carried, values, strict=True):
+        if value is not None:
+            # A sparse gradient becomes a dense one.
+            value = total + tf.convert_to_tensor(value)
+            value.set_shape(total.shape)
+        sums.append(total if value is None else value)
+    return sums
