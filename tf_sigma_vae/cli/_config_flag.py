@@ -14,7 +14,13 @@ from tf_sigma_vae import plugins
 from tf_sigma_vae.cli import _command
 
 DEFAULT_CONFIG = "digits_vae"
-FIELD_OF_FLAG = {"dataset": "dataset", "variant": "likelihood", "seed": "seed"}
+FIELD_OF_FLAG = {
+    "dataset": "dataset",
+    "variant": "likelihood",
+    "seed": "seed",
+    "precision": "precision",
+    "jit_compile": "jit_compile",
+}
 PLUGIN_FIELDS = {"dataset": "data", "network": "networks", "likelihood": "likelihoods"}
 
 
@@ -68,6 +74,11 @@ def define_flags(choices: Collection[str] = tuple(FIELD_OF_FLAG)) -> None:
         flags.DEFINE_string("variant", None, f"Decoder: {', '.join(plugins.names('likelihoods'))}.")
     if "seed" in choices:
         flags.DEFINE_integer("seed", None, "Seed of everything random in the run.")
+    if "precision" in choices:
+        precisions = ", ".join(config_lib.PRECISIONS)
+        flags.DEFINE_string("precision", None, f"Precision of the networks: {precisions}.")
+    if "jit_compile" in choices:
+        flags.DEFINE_boolean("jit_compile", None, "Compile the training step with XLA.")
 
 
 def run(program: str, main: Callable[[], None], doc: str, define_flags: Callable[[], None]) -> None:

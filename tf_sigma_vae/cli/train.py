@@ -5,6 +5,10 @@
 The config file says what to train; --dataset and --variant choose within it, and any field can be
 set by --config.<field>=value. --dry_run shows what would be done. The same command resumes a run
 that was killed, bit for bit. SIGTERM and Ctrl-C write a checkpoint and exit with code 42.
+
+Several workers: the same command in each, with one --workdir that all share and TF_CONFIG (or the
+variables of Slurm or of an indexed Kubernetes Job) set; launch/ has scripts. A worker that loses
+another exits with code 42 too: start all again. What is computed does not depend on --strategy.
 """
 
 import json
@@ -18,11 +22,28 @@ from absl import flags, logging
 from tf_sigma_vae import build, data
 from tf_sigma_vae.cli import _config_flag
 from tf_sigma_vae.config import Config
-from tf_sigma_vae.training import CheckpointError, NonFiniteError, Preempted, loop, strategy
+from tf_sigma_vae.training import (
+    CheckpointError,
+    ClusterError,
+    NonFiniteError,
+    Preempted,
+    cluster,
+    loop,
+    start,
+    strategy,
+)
 from tf_sigma_vae.workdir import WorkdirError
 
 PROGRAM = "sigma-vae-train"
-EXPECTED_ERRORS = (ValueError, TypeError, OSError, WorkdirError, CheckpointError, NonFiniteError)
+EXPECTED_ERRORS = (
+    ValueError,
+    TypeError,
+    OSError,
+    WorkdirError,
+    ClusterError,
+    CheckpointError,
+    NonFiniteError,
+)
 
 
 def define_flags() -> None:
@@ -33,14 +54,21 @@ def define_flags() -> None:
         "data_dir", None, "Folder of TensorFlow Datasets; its default if not given."
     )
     flags.DEFINE_boolean("download", False, "Download the dataset if it is not there.")
-    flags.DEFINE_string("strategy", "auto", f"One of {', '.join(strategy.STRATEGIES)}.")
+    kinds = "; ".join(f"{name}: {text}" for name, text in strategy.DESCRIPTIONS.items())
+    flags.DEFINE_string("strategy", "auto", f"Where to train. {kinds}.")
+    flags.DEFINE_float(
+        "cluster_timeout",
+        start.CLUSTER_TIMEOUT,
+        "Seconds that a worker waits for the others to come up.",
+        lower_bound=1.0,
+    )
     flags.DEFINE_boolean("dry_run", False, "Show the config, model and first batch, then stop.")
 
 
 def dry_run(config: Config, data_dir: str | None, download: bool) -> None:
     """Prints the resolved configuration, the model and the shapes of the first batch."""
     build.check(config)
-    strategy.check(strategy.build(flags.FLAGS.strategy), config)
+    show_strategy(config)
     print(json.dumps(config.to_dict(), indent=2))
     splits = build.load_splits(config, data_dir, download)
     num_steps = build.num_train_steps(config, len(splits.train))
@@ -57,10 +85,24 @@ def dry_run(config: Config, data_dir: str | None, download: bool) -> None:
         seed=config.seed,
         dequantize=config.dequantize,
         flip=config.flip,
+        drop_remainder=config.drop_remainder,
     )
     x = next(iter(batches))
     low, high = float(tf.reduce_min(x)), float(tf.reduce_max(x))
     print(f"first batch: {x.dtype.name} {tuple(x.shape)} in [{low:.3f}, {high:.3f}]")
+
+
+def show_strategy(config: Config) -> None:
+    """Prints what --strategy comes to, and checks it, without waiting for other workers."""
+    strategy.check_name(flags.FLAGS.strategy)
+    found = cluster.from_environment()
+    choice = strategy.choose(flags.FLAGS.strategy, found)
+    if choice.kind == "multi_worker":
+        print(f"strategy: {choice.kind} ({choice.reason}); worker {found.index} of:")
+        print("\n".join(f"  {address}" for address in found.addresses))
+        return
+    strategy.check(strategy.build(choice.kind), config)
+    print(f"strategy: {choice.kind} ({choice.reason})")
 
 
 def main() -> None:
@@ -81,6 +123,7 @@ def main() -> None:
             data_dir=data_dir,
             download=values.download,
             strategy_name=values.strategy,
+            cluster_timeout=values.cluster_timeout,
         )
     except Preempted as stop:
         print(stop.message, flush=True)

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf_sigma_vae import image_grid
+from tf_sigma_vae.training import agreement
 from tf_sigma_vae.training.checkpoints import Checkpoints
 from tf_sigma_vae.training.preemption import Preempted, StopRequest
 from tf_sigma_vae.training.step_counter import StepCounter
@@ -36,6 +37,7 @@ class WriteCheckpoints(StepCounter):
         if self.goes_on:
             self.checkpoints.restore_running_metrics()
         self._saved = self.step
+        self._vote = agreement.StopVote(self.model.distribute_strategy, self.step)
 
     def on_train_batch_end(self, batch, logs=None):
         """Saves if due."""
@@ -55,18 +57,25 @@ class WriteCheckpoints(StepCounter):
         self._leave_if_asked()
 
     def _save(self) -> None:
+        self.checkpoints.keep_running_metrics()
         self.checkpoints.save(self.step)
         self._saved = self.step
 
     def _leave_if_asked(self) -> None:
-        if self.stop_request.signal_name is None:
+        if not self._is_asked():
             return
         if self._saved != self.step:
             self._save()
+        by = self.stop_request.signal_name or "a signal to another worker"
         raise Preempted(
-            f"stopped by {self.stop_request.signal_name} at step {self.step}; the checkpoint is "
-            "written, and the same command resumes from there"
+            f"stopped by {by} at step {self.step}; the checkpoint is written, and the same command "
+            "resumes from there"
         )
+
+    def _is_asked(self) -> bool:
+        """Whether to stop at this step: the same in all workers."""
+        asked = self.stop_request.signal_name is not None
+        return self._vote(self.step, asked, last=self.step == self.end)
 
 
 class BestEpoch(StepCounter):

@@ -3,6 +3,9 @@
 The state is every variable that the next step reads: weights, the stored scale, optimizer slots,
 moving averages, the running metrics and the callbacks' counters. The data order and the noise need
 none: they are pure functions of (seed, step).
+
+All workers of a cluster read the checkpoints; the chief alone writes them. The running metrics, of
+which every replica holds a part, are kept as their sums, so that the others have nothing to write.
 """
 
 import os
@@ -11,6 +14,7 @@ import shutil
 import numpy as np
 import tensorflow as tf
 
+from tf_sigma_vae.training import agreement
 from tf_sigma_vae.workdir import write_atomically
 
 # Keys of the list of checkpoints, a text-format protocol buffer of TensorFlow.
@@ -46,6 +50,7 @@ class Checkpoints:
       best_elbo: Best val_elbo so far, a variable of the state.
       epochs_since_best: Epochs without a better one, a variable of the state.
       window_start: Totals of the metrics where the current line of metrics.jsonl began.
+      writes: Whether this worker writes the checkpoints.
     """
 
     def __init__(self, folder: str, model, keep: int):
@@ -60,25 +65,29 @@ class Checkpoints:
           CheckpointError: If there are checkpoints whose list is corrupt.
         """
         self.folder, self.keep = folder, keep
-        metric_variables = [v.value for metric in model.metrics for v in metric.variables]
+        self._strategy = model.distribute_strategy
+        self.writes = agreement.is_chief(self._strategy)
+        self._metric_variables = [v.value for metric in model.metrics for v in metric.variables]
+        num_totals = len(self._metric_variables)
         self.step = tf.Variable(0, dtype=tf.int64, name="step")
         self.best_elbo = tf.Variable(-np.inf, dtype=tf.float64, name="best_elbo")
         self.epochs_since_best = tf.Variable(0, dtype=tf.int64, name="epochs_since_best")
-        self.window_start = tf.Variable(tf.zeros([len(metric_variables)], tf.float64))
-        self.metric_variables = metric_variables
+        self.window_start = tf.Variable(tf.zeros([num_totals], tf.float64))
+        self._running_totals = tf.Variable(tf.zeros([num_totals]), name="running_metrics")
         weights = [v.value for v in model.variables]
         optimizer = [v.value for v in model.optimizer.variables]
         counters = [self.step, self.best_elbo, self.epochs_since_best, self.window_start]
         self._weights, self._optimizer = weights, optimizer
         state = tf.train.Checkpoint(
-            weights=weights, optimizer=optimizer, metrics=metric_variables, counters=counters
+            weights=weights, optimizer=optimizer, metrics=self._running_totals, counters=counters
         )
-        self._require_index()
+        if self.writes:
+            self._require_index()
         self._state = tf.train.CheckpointManager(state, folder, keep, checkpoint_name="step")
         best = tf.train.Checkpoint(weights=weights, optimizer=optimizer)
         best_folder = os.path.join(folder, "best")
         self._best = tf.train.CheckpointManager(best, best_folder, 1, checkpoint_name="step")
-        self.running_metrics: list[np.ndarray] | None = None
+        self._has_running_totals = False
 
     def require_space(self) -> None:
         """Checks that the disk holds the checkpoints to come.
@@ -116,7 +125,7 @@ class Checkpoints:
             raise CheckpointError(
                 f"cannot read the checkpoint {latest!r}: {error}. {self._way_back(latest)}"
             ) from error
-        self.keep_running_metrics()
+        self._has_running_totals = True
         return int(self.step)
 
     def _require_index(self) -> None:
@@ -150,6 +159,8 @@ class Checkpoints:
             # Torn, and the only one: the run starts at step 0 and comes by here again.
             return
         lines = [f'{key}: "{newest}"\n' for key in _LISTED]
+        # Without a time it would never be deleted.
+        lines.append("all_model_checkpoint_timestamps: 1\n")
         write_atomically(os.path.join(self.folder, "checkpoint"), "".join(lines))
 
     def _way_back(self, latest: str) -> str:
@@ -163,29 +174,50 @@ class Checkpoints:
             f"in {os.path.join(self.folder, 'checkpoint')!r}"
         )
 
+    def totals(self) -> np.ndarray:
+        """Totals and counts of the metrics, float32, over all replicas."""
+        return self._strategy.experimental_local_results(self._summed_totals())[0].numpy()
+
+    @tf.function
+    def _summed_totals(self):
+        # Together: each alone would be a round of communication.
+        def summed():
+            own = tf.stack([tf.convert_to_tensor(v) for v in self._metric_variables])
+            context = tf.distribute.get_replica_context()
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
+
+        return self._strategy.run(summed)
+
     def keep_running_metrics(self) -> None:
         """Keeps the running metrics for `restore_running_metrics`."""
-        self.running_metrics = [v.numpy() for v in self.metric_variables]
+        self._running_totals.assign(self.totals())
+        self._has_running_totals = True
 
     def restore_running_metrics(self) -> None:
         """Puts back the running metrics of an epoch, which Keras resets."""
-        if self.running_metrics is not None:
-            for variable, value in zip(self.metric_variables, self.running_metrics, strict=True):
-                variable.assign(value)
+        if self._has_running_totals:
+            totals = self._running_totals.numpy()
+            with self._strategy.scope():
+                for variable, value in zip(self._metric_variables, totals, strict=True):
+                    variable.assign(value)
 
     def save(self, step: int) -> None:
-        """Writes the state; the previous checkpoint stays intact until this one is complete.
+        """Writes the state, if this worker does.
+
+        The previous checkpoint stays intact until this one is complete.
 
         Raises:
           NonFiniteError: If a weight is not finite; nothing is written then.
           CheckpointError: If the disk is full or not writable.
         """
         self.step.assign(step)
-        self._save(self._state, step)
+        if self.writes:
+            self._save(self._state, step)
 
     def save_best(self, step: int) -> None:
         """Writes weights and optimizer of the best epoch so far; see `save`."""
-        self._save(self._best, step)
+        if self.writes:
+            self._save(self._best, step)
 
     def _save(self, manager: tf.train.CheckpointManager, step: int) -> None:
         self._require_finite(step)
@@ -209,7 +241,7 @@ class Checkpoints:
     @property
     def latest(self) -> str | None:
         """Path prefix of the latest complete checkpoint."""
-        return self._state.latest_checkpoint
+        return tf.train.latest_checkpoint(self.folder)
 
     @property
     def last_good(self) -> str:
@@ -220,5 +252,8 @@ class Checkpoints:
 
     def load_best(self) -> None:
         """Restores weights and optimizer of the best epoch, if one was written."""
-        if self._best.latest_checkpoint is not None:
-            self._best.checkpoint.restore(self._best.latest_checkpoint).assert_consumed()
+        agreement.wait_for_all(self._strategy)
+        # Not the manager's list: that of a worker that does not write is as old as the worker.
+        latest = tf.train.latest_checkpoint(self._best.directory)
+        if latest is not None:
+            self._best.checkpoint.restore(latest).assert_consumed()

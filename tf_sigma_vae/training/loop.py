@@ -11,10 +11,11 @@ import tensorflow as tf
 
 from tf_sigma_vae import build, data
 from tf_sigma_vae.config import Config
+from tf_sigma_vae.training import agreement, batches, metrics_log, optimizer, start, strategy
 from tf_sigma_vae.training import callbacks as callbacks_lib
-from tf_sigma_vae.training import metrics_log, optimizer, strategy
 from tf_sigma_vae.training.checkpoints import Checkpoints, NonFiniteError, listed_step
-from tf_sigma_vae.training.preemption import StopRequest
+from tf_sigma_vae.training.finish import finish
+from tf_sigma_vae.training.preemption import StopRequest, preempted_by_lost_workers
 from tf_sigma_vae.workdir import Workdir, WorkdirError
 
 
@@ -49,16 +50,20 @@ def train(
     data_dir: str | None = None,
     download: bool = False,
     strategy_name: str = "auto",
+    cluster_timeout: float = start.CLUSTER_TIMEOUT,
     verbose: int | None = None,
 ) -> keras.Model:
     """Trains, or resumes a killed run, and writes `model.keras`.
 
+    With several workers all call this, with the same arguments; the chief writes.
+
     Args:
       config: The configuration.
-      workdir: Folder of the run.
+      workdir: Folder of the run; one that all workers share.
       data_dir: Where TFDS keeps its datasets.
       download: Whether a missing dataset may be downloaded.
       strategy_name: Name of the distribution strategy.
+      cluster_timeout: Seconds to wait for all workers to come up.
       verbose: Keras's: 0 silent, 1 progress bar, 2 a line an epoch; by default 1 on a terminal.
 
     Returns:
@@ -68,37 +73,84 @@ def train(
       ValueError: On an impossible configuration.
       FileNotFoundError: If the data are missing.
       WorkdirError: If the workdir cannot be used.
+      ClusterError: If the workers do not come together, or differ in what they are to do.
       CheckpointError: If a checkpoint cannot be written or read.
       NonFiniteError: If training meets a value that is not finite.
-      Preempted: After SIGTERM or Ctrl-C, the checkpoint written.
+      Preempted: After SIGTERM or Ctrl-C, the checkpoint written, and when another worker is lost.
     """
     build.check(config)
-    distribution = strategy.build(strategy_name)
-    strategy.check(distribution, config)
+    with StopRequest() as stop_request:
+        distribution = start.connect(strategy_name, {"config": config.to_dict()}, cluster_timeout)
+        stop_request.install()
+        strategy.check(distribution, config)
+        with preempted_by_lost_workers(distribution):
+            return _train(
+                config, Workdir(workdir), distribution, data_dir, download, verbose, stop_request
+            )
+
+
+def _train(config, files, distribution, data_dir, download, verbose, stop_request) -> keras.Model:
     splits = build.load_splits(config, data_dir, download)
     if config.deterministic_ops:
         tf.config.experimental.enable_op_determinism()
-
     num_steps = build.num_train_steps(config, len(splits.train))
     with distribution.scope():
         model = compiled_model(config, splits.train.shape[1:], num_steps)
+    is_chief = agreement.is_chief(distribution)
     # Only now: what cannot be built must not leave a workdir that refuses the corrected config.
-    files = Workdir(workdir)
     _require_steps_left(files, num_steps)
-    files.prepare(config, data_dir)
+    checkpoints = _opened(files, config, data_dir, model)
+    step = checkpoints.restore()
+    _require_same_start(distribution, splits, files, step)
+    if is_chief:
+        checkpoints.require_space()
+        metrics_log.rewind(files.metrics_file, step)
+        if step:
+            print(f"resuming from step {step} of {num_steps}")
+    if not is_chief:
+        verbose = 0
+    elif verbose is None:
+        verbose = 1 if sys.stdout.isatty() else 2
+    fit(config, model, splits, checkpoints, files, num_steps, verbose, stop_request)
+    finish(config, model, splits, checkpoints, files)
+    return model
+
+
+def _opened(files: Workdir, config: Config, data_dir: str | None, model) -> Checkpoints:
+    """The state kept in the workdir; the chief makes the folder and mends what a kill left."""
+    distribution = model.distribute_strategy
+    if agreement.is_chief(distribution):
+        files.prepare(config, data_dir)
+    else:
+        agreement.wait_for_all(distribution)
     # Not in the scope: the counters of the state are the process's, not one for each replica.
     checkpoints = Checkpoints(files.checkpoints, model, config.keep_checkpoints)
-    step = checkpoints.restore()
-    checkpoints.require_space()
-    metrics_log.rewind(files.metrics_file, step)
-    if verbose is None:
-        verbose = 1 if sys.stdout.isatty() else 2
-    if step:
-        print(f"resuming from step {step} of {num_steps}")
-    with StopRequest() as stop_request:
-        fit(config, model, splits, checkpoints, files, num_steps, verbose, stop_request)
-        finish(config, model, splits, checkpoints, files)
-    return model
+    if checkpoints.writes:
+        agreement.wait_for_all(distribution)
+    return checkpoints
+
+
+def _require_same_start(distribution, splits: data.Splits, files: Workdir, step: int) -> None:
+    """Checks that all workers have the same images and workdir, and read the same checkpoint.
+
+    Raises:
+      ClusterError: If not.
+    """
+    images = {
+        f"their {name} images (checksums)": agreement.fingerprint(images)
+        for name, images in splits._asdict().items()
+        if images is not None and agreement.num_workers(distribution) > 1
+    }
+    agreement.require_equal(distribution, images, "Give all the same data, and the same --data_dir")
+    agreement.require_equal(
+        distribution,
+        {
+            # The chief has just written it.
+            "whether their workdir holds config.json": int(os.path.isfile(files.config_file)),
+            "the step that they resume from": step,
+        },
+        "--workdir must be one folder that all workers share",
+    )
 
 
 def _require_steps_left(files: Workdir, num_steps: int) -> None:
@@ -132,12 +184,13 @@ def fit(config, model, splits, checkpoints, files, num_steps, verbose, stop_requ
       NonFiniteError: If a loss is not finite.
       Preempted: When asked to stop.
     """
-    steps = data.steps_per_epoch(len(splits.train), config.global_batch_size)
+    steps, distribution = (
+        build.steps_per_epoch(config, len(splits.train)),
+        model.distribute_strategy,
+    )
     validation = None
     if splits.validation is not None:
-        validation = data.evaluation_batches(
-            splits.validation, global_batch_size=config.global_batch_size
-        )
+        validation = batches.validation(distribution, config, splits.validation)
     callbacks = _callbacks(config, model, splits, checkpoints, files, stop_request)
     best = next((c for c in callbacks if isinstance(c, callbacks_lib.BestEpoch)), None)
     step, stop_request.in_steps = int(checkpoints.step), True
@@ -151,17 +204,9 @@ def fit(config, model, splits, checkpoints, files, num_steps, verbose, stop_requ
         for callback in callbacks:
             callback.first_step, callback.steps_per_epoch = step, steps
             callback.last_step = num_steps
-        batches = data.training_batches(
-            splits.train,
-            global_batch_size=config.global_batch_size,
-            seed=config.seed,
-            start_step=step,
-            dequantize=config.dequantize,
-            flip=config.flip,
-        )
         try:
             model.fit(
-                batches.take(length) if cut else batches,
+                batches.training(distribution, config, splits.train, step, length if cut else None),
                 initial_epoch=epoch,
                 epochs=last_epoch,
                 steps_per_epoch=length,
@@ -178,7 +223,7 @@ def fit(config, model, splits, checkpoints, files, num_steps, verbose, stop_requ
 
 def _callbacks(config, model, splits, checkpoints, files, stop_request) -> list:
     """The callbacks of `fit`, in the order in which they act."""
-    summaries = files.tensorboard if config.tensorboard else None
+    summaries = files.tensorboard if config.tensorboard and checkpoints.writes else None
     if summaries is not None and not metrics_log.has_tensorboard():
         print(
             "TensorBoard is not installed: no event files (pip install tf-sigma-vae[tensorboard])"
@@ -186,7 +231,9 @@ def _callbacks(config, model, splits, checkpoints, files, stop_request) -> list:
         summaries = None
     callbacks = []
     if config.ema_momentum > 0:
-        callbacks.append(callbacks_lib.AverageInValidation(_innermost(model).swap_average))
+        callbacks.append(
+            callbacks_lib.AverageInValidation(optimizer.innermost(model.optimizer).swap_average)
+        )
     callbacks.append(
         metrics_log.MetricsLog(files.metrics_file, checkpoints, config.log_every_steps, summaries)
     )
@@ -203,11 +250,6 @@ def _callbacks(config, model, splits, checkpoints, files, stop_request) -> list:
         callbacks_lib.WriteCheckpoints(checkpoints, config.checkpoint_every_steps, stop_request)
     )
     return callbacks
-
-
-def _innermost(model) -> keras.optimizers.Optimizer:
-    """The optimizer inside the loss scaling of mixed_float16, if there is any."""
-    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
 
 
 def _explained(error: tf.errors.InvalidArgumentError, config, counter, checkpoints) -> Exception:
@@ -228,27 +270,3 @@ def _explained(error: tf.errors.InvalidArgumentError, config, counter, checkpoin
         start = message.index("images must")
         return ValueError(message[start:].split("\n")[0])
     return error
-
-
-def finish(config: Config, model, splits, checkpoints, files) -> None:
-    """Takes the final weights, calibrates, and writes `model.keras` in one move.
-
-    Args:
-      config: The configuration.
-      model: The trained model.
-      splits: The data.
-      checkpoints: The training state.
-      files: The workdir.
-    """
-    if config.select == "best":
-        checkpoints.load_best()
-    if config.ema_momentum > 0:
-        _innermost(model).swap_average()
-    if config.calibrate and model.likelihood.needs_calibration:
-        print("calibrating the scale on the training set ...")
-        batches = data.evaluation_batches(splits.train, global_batch_size=config.global_batch_size)
-        print(f"scale: {model.calibrate(batches)}")
-    partial = os.path.join(files.path, ".partial-model.keras")
-    model.save(partial)
-    os.replace(partial, files.model_file)
-    print(f"wrote {files.model_file}")

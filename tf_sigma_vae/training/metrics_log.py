@@ -58,7 +58,7 @@ class MetricsLog(StepCounter):
         super().__init__()
         self.path, self.checkpoints, self.every_steps = path, checkpoints, every_steps
         self._writer = None
-        if summary_folder is not None:
+        if summary_folder is not None and checkpoints.writes:
             self._writer = tf.summary.create_file_writer(summary_folder)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -83,7 +83,7 @@ class MetricsLog(StepCounter):
 
     def _window_means(self) -> dict[str, float]:
         """Means over the examples since the last call, from the differences of running totals."""
-        totals = np.array([float(v.numpy()) for v in self.checkpoints.metric_variables])
+        totals = self.checkpoints.totals().astype(np.float64)
         change = totals - self.checkpoints.window_start.numpy()
         self.checkpoints.window_start.assign(totals)
         means, position = {}, 0
@@ -106,6 +106,8 @@ class MetricsLog(StepCounter):
                 f"{', '.join(sorted(broken))} not finite by step {step} ({split}). "
                 f"{self.checkpoints.last_good}"
             )
+        if not self.checkpoints.writes:
+            return
         line = {"step": step, "split": split, **dict(sorted(values.items()))}
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

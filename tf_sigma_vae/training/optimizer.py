@@ -147,3 +147,8 @@ def build(config: Config, num_train_steps: int) -> keras.optimizers.Optimizer:
     if config.weight_decay > 0 or config.optimizer == "adamw":
         options["weight_decay"] = config.weight_decay
     return CLASSES[config.optimizer](learning_rate, **options)
+
+
+def innermost(outer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer inside the loss scaling of mixed_float16, if there is any."""
+    return getattr(outer, "inner_optimizer", outer)

@@ -1,6 +1,16 @@
-"""SIGTERM and Ctrl-C: finish the step, write a checkpoint, leave with a documented code."""
+"""SIGTERM and Ctrl-C: finish the step, write a checkpoint, leave with a documented code.
 
+A worker that loses another one leaves with the same code: what is to be done is the same, to start
+all again.
+"""
+
+import contextlib
 import signal
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from tf_sigma_vae.training import agreement
 
 EXIT_CODE = 42
 """Exit code of a run that was asked to stop and can be resumed by the same command."""
@@ -15,6 +25,35 @@ class Preempted(SystemExit):
         """Keeps the message for the command line to print."""
         super().__init__(EXIT_CODE)
         self.message = message
+
+
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+    tf.errors.FailedPreconditionError,
+)
+
+
+@contextlib.contextmanager
+def preempted_by_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Context in which a worker that is lost makes the others leave to be started again.
+
+    Raises:
+      Preempted: When TensorFlow reports that another worker is gone.
+    """
+    try:
+        yield
+    except _LOST as error:
+        if agreement.num_workers(strategy) == 1:
+            raise
+        reason = str(error).strip().split("\n")[0]
+        raise Preempted(
+            f"another worker was lost ({type(error).__name__}: {reason}). Start all workers again "
+            "by the same command; they go on from the last checkpoint"
+        ) from error
 
 
 class StopRequest:
@@ -35,8 +74,14 @@ class StopRequest:
     def __enter__(self) -> "StopRequest":
         """Installs the handlers."""
         for number in _SIGNALS:
-            self._previous[number] = signal.signal(number, self._note)
+            self._previous[number] = signal.getsignal(number)
+        self.install()
         return self
+
+    def install(self) -> None:
+        """Installs the handlers, again after something else has: TensorFlow's cluster does."""
+        for number in self._previous:
+            signal.signal(number, self._note)
 
     def __exit__(self, *exception) -> None:
         """Restores the previous handlers."""

@@ -1,0 +1,97 @@
+"""The batches of `fit`, each replica's share of them made where it is used.
+
+Every worker gathers its own rows of each global batch and no others; all shuffle by the same seed,
+so that together they see the batches that one device would, each image once an epoch.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tf_sigma_vae import data
+from tf_sigma_vae.config import Config
+
+
+def training(
+    strategy: tf.distribute.Strategy,
+    config: Config,
+    images: np.ndarray,
+    start_step: int,
+    num_steps: int | None = None,
+):
+    """Shuffled global batches from a step on.
+
+    Args:
+      strategy: The strategy.
+      config: The configuration.
+      images: uint8 `[N, H, W, C]`, the whole training set.
+      start_step: Step to start at.
+      num_steps: Steps after which the batches end; None for never.
+
+    Returns:
+      What `fit` takes.
+    """
+
+    def make(shard: data.Shard) -> tf.data.Dataset:
+        batches = data.training_batches(
+            images,
+            global_batch_size=config.global_batch_size,
+            seed=config.seed,
+            start_step=start_step,
+            dequantize=config.dequantize,
+            flip=config.flip,
+            drop_remainder=config.drop_remainder,
+            shard=shard,
+        )
+        return batches if num_steps is None else batches.take(num_steps * shard.num_local)
+
+    return _distributed(strategy, make)
+
+
+def validation(
+    strategy: tf.distribute.Strategy, config: Config, images: np.ndarray, pad: bool | None = None
+):
+    """Every image once, in order.
+
+    Args:
+      strategy: The strategy.
+      config: The configuration.
+      images: uint8 `[N, H, W, C]`, the whole validation set.
+      pad: Whether to fill the last batch up with images of no weight, so that all have one shape.
+        By default for a TPU, which needs it.
+
+    Returns:
+      What `fit` takes as `validation_data`.
+    """
+    if pad is None:
+        pad = isinstance(strategy, tf.distribute.TPUStrategy)
+
+    def make(shard: data.Shard) -> tf.data.Dataset:
+        batches = data.evaluation_batches(
+            images, global_batch_size=config.global_batch_size, shard=shard
+        )
+        size = config.global_batch_size // shard.num_replicas
+        return batches.map(lambda x: _padded(x, size)) if pad else batches
+
+    return _distributed(strategy, make)
+
+
+def _padded(x: tf.Tensor, size: int):
+    """x, targets that are ignored, and weights: 1 for the rows of x, 0 for those added to them."""
+    num_rows = tf.shape(x)[0]
+    padding = [[0, size - num_rows], *[[0, 0]] * (x.shape.rank - 1)]
+    images = tf.ensure_shape(tf.pad(x, padding), [size, *x.shape[1:]])
+    return images, images, tf.sequence_mask(num_rows, size, tf.float32)
+
+
+def _distributed(strategy: tf.distribute.Strategy, make: Callable[[data.Shard], tf.data.Dataset]):
+    if strategy.num_replicas_in_sync == 1:
+        return make(data.Shard())
+
+    def of_pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        num_local = context.num_replicas_in_sync // context.num_input_pipelines
+        first = context.input_pipeline_id * num_local
+        return make(data.Shard(first, num_local, context.num_replicas_in_sync))
+
+    return strategy.distribute_datasets_from_function(of_pipeline)

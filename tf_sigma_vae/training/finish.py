@@ -1,0 +1,35 @@
+"""The end of a training: the final weights, the exact scale, and `model.keras`."""
+
+import os
+
+from tf_sigma_vae import data
+from tf_sigma_vae.config import Config
+from tf_sigma_vae.training import agreement, optimizer
+
+
+def finish(config: Config, model, splits, checkpoints, files) -> None:
+    """Takes the final weights, calibrates, and writes `model.keras` in one move.
+
+    Args:
+      config: The configuration.
+      model: The trained model.
+      splits: The data.
+      checkpoints: The training state.
+      files: The workdir.
+    """
+    if config.select == "best":
+        checkpoints.load_best()
+    if config.ema_momentum > 0:
+        optimizer.innermost(model.optimizer).swap_average()
+    if config.calibrate and model.likelihood.needs_calibration:
+        say = print if checkpoints.writes else (lambda text: None)
+        say("calibrating the scale on the training set ...")
+        images = data.evaluation_batches(splits.train, global_batch_size=config.global_batch_size)
+        say(f"scale: {model.calibrate(images)}")
+    if checkpoints.writes:
+        partial = os.path.join(files.path, ".partial-model.keras")
+        model.save(partial)
+        os.replace(partial, files.model_file)
+        print(f"wrote {files.model_file}")
+    # The chief's process serves the others: none may leave before the rest is done.
+    agreement.wait_for_all(model.distribute_strategy)
