@@ -76,6 +76,7 @@ def test_workdirs_may_be_repeated_or_have_commas(monkeypatch, capsys):
     values = types.SimpleNamespace(workdir=["a,b", "c"], split="test", num_samples=1)
     values.global_batch_size, values.num_examples = 1, 0
     values.data_dir, values.download = None, False
+    values.strategy, values.cluster_timeout = "one_device", 1.0
     monkeypatch.setattr(evaluate, "flags", types.SimpleNamespace(FLAGS=values))
     monkeypatch.setattr(
         evaluate, "evaluate", lambda workdirs, **rest: given.update(workdirs=workdirs) or "table"

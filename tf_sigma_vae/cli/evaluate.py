@@ -7,6 +7,7 @@ Figures use the scale stored with the model; evaluating twice gives the same dig
 Another split or number of images overwrites evaluation.json; its protocol says which it was.
 """
 
+import functools
 import os
 import sys
 
@@ -18,9 +19,21 @@ from tf_sigma_vae.evaluation import record, runs
 from tf_sigma_vae.evaluation.evaluate import check_numbers
 from tf_sigma_vae.evaluation.table import table
 from tf_sigma_vae.likelihoods import NotCalibratedError
+from tf_sigma_vae.training import ClusterError, Preempted, agreement, start
+from tf_sigma_vae.training.preemption import preempted_by_lost_workers
 from tf_sigma_vae.workdir import WorkdirError
 
 PROGRAM = "sigma-vae-evaluate"
+EXPECTED_ERRORS = (
+    ValueError,
+    OSError,
+    WorkdirError,
+    ClusterError,
+    NotCalibratedError,
+    FloatingPointError,
+)
+# On a TPU only one shape of batches would do, and the last batch has another.
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 
 
 def define_flags() -> None:
@@ -37,6 +50,12 @@ def define_flags() -> None:
     flags.DEFINE_integer("num_examples", 0, "How many of the first images; 0 for all.")
     flags.DEFINE_string("data_dir", None, "Where the data are; as in training if not given.")
     flags.DEFINE_boolean("download", False, "Fetch missing data from the network.")
+    flags.DEFINE_enum(
+        "strategy", "one_device", STRATEGIES, "Where to evaluate, as in training; same figures."
+    )
+    flags.DEFINE_float(
+        "cluster_timeout", start.CLUSTER_TIMEOUT, "Seconds to wait for all workers.", 1.0
+    )
 
 
 def evaluate(
@@ -47,6 +66,8 @@ def evaluate(
     num_examples: int = 0,
     data_dir: str | None = None,
     download: bool = False,
+    strategy_name: str = "one_device",
+    cluster_timeout: float = start.CLUSTER_TIMEOUT,
 ) -> str:
     """Evaluates runs and writes `evaluation.json` in each.
 
@@ -58,6 +79,9 @@ def evaluate(
       num_examples: How many of the first images; 0 for all.
       data_dir: Where the data are; None for what each run was trained with.
       download: Whether missing data may be downloaded.
+      strategy_name: Where to evaluate. Several workers are all called with the same arguments; the
+        chief writes.
+      cluster_timeout: Seconds to wait for all workers.
 
     Returns:
       The table.
@@ -66,26 +90,42 @@ def evaluate(
       FileNotFoundError: If a run is missing or not finished, or its data are.
       ValueError: On an impossible number, an unknown split, or a run given twice.
       WorkdirError: If a configuration is corrupt.
+      ClusterError: If the workers do not come together.
+      Preempted: When another worker is lost.
       PermissionError: If a workdir cannot be written to.
       NotCalibratedError: If an analytic likelihood holds no scale.
       FloatingPointError: If a figure is not finite.
     """
     runs.check_images_wanted(split, num_examples)
     check_numbers(num_samples, global_batch_size)
+    opened = _opened(workdirs)
+    asked = {"workdirs": workdirs, "split": split, "num_samples": num_samples}
+    asked |= {"global_batch_size": global_batch_size, "num_examples": num_examples}
+    say = functools.partial(print, file=sys.stderr)
+    strategy = start.connect(strategy_name, asked, cluster_timeout, say)
+    writes, evaluations = agreement.is_chief(strategy), {}
+    with preempted_by_lost_workers(strategy):
+        for name, run in opened.items():
+            images = run.images(split, num_examples, data_dir, download)
+            with tqdm(total=len(images), desc=name, unit="image", disable=not writes) as bar:
+                evaluations[name] = record.evaluate_run(
+                    run, images, split, num_samples, global_batch_size, bar.update, strategy
+                )
+            if writes:
+                record.write(evaluations[name], run.workdir.evaluation_file)
+        # The chief's process serves the others: none may leave before the rest is done.
+        agreement.wait_for_all(strategy)
+    return table(evaluations) if writes else ""
+
+
+def _opened(workdirs: list[str]) -> dict[str, runs.FinishedRun]:
+    """The runs by short names, checked before any work."""
     opened = [runs.FinishedRun(path) for path in workdirs]
     if len({os.path.realpath(path) for path in workdirs}) < len(workdirs):
         raise ValueError(f"a workdir is given twice: {', '.join(workdirs)}")
     for run in opened:
         run.require_writable()
-    evaluations = {}
-    for name, run in zip(runs.column_names(workdirs), opened, strict=True):
-        images = run.images(split, num_examples, data_dir, download)
-        with tqdm(total=len(images), desc=name, unit="image", file=sys.stderr) as bar:
-            evaluations[name] = record.evaluate_run(
-                run, images, split, num_samples, global_batch_size, bar.update
-            )
-        record.write(evaluations[name], run.workdir.evaluation_file)
-    return table(evaluations)
+    return dict(zip(runs.column_names(workdirs), opened, strict=True))
 
 
 def main() -> None:
@@ -94,18 +134,23 @@ def main() -> None:
     values = flags.FLAGS
     workdirs = [path for given in values.workdir for path in given.split(",") if path]
     try:
-        print(
-            evaluate(
-                workdirs,
-                split=values.split,
-                num_samples=values.num_samples,
-                global_batch_size=values.global_batch_size,
-                num_examples=values.num_examples,
-                data_dir=values.data_dir,
-                download=values.download,
-            )
+        found = evaluate(
+            workdirs,
+            split=values.split,
+            num_samples=values.num_samples,
+            global_batch_size=values.global_batch_size,
+            num_examples=values.num_examples,
+            data_dir=values.data_dir,
+            download=values.download,
+            strategy_name=values.strategy,
+            cluster_timeout=values.cluster_timeout,
         )
-    except (ValueError, OSError, WorkdirError, NotCalibratedError, FloatingPointError) as error:
+        if found:
+            print(found)
+    except Preempted as stop:
+        print(stop.message, flush=True)
+        raise
+    except EXPECTED_ERRORS as error:
         sys.exit(f"{PROGRAM}: error: {error}")
 
 

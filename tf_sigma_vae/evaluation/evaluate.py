@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tf_sigma_vae import data, objectives
+from tf_sigma_vae import data, objectives, rows
 from tf_sigma_vae.evaluation import activity, bits, elbo, estimate, iwae, reconstruction
 
 DEQUANTIZATION_SEED = 0
@@ -69,7 +69,8 @@ def evaluate_model(
     """Evaluates a model with its stored scale.
 
     Args:
-      model: A trained `LatentVariableModel`.
+      model: A trained `LatentVariableModel`; one that was made or loaded in the scope of a
+        `tf.distribute` strategy is evaluated on all its replicas, to the same figures.
       images: uint8 `[N, H, W, C]`, N at least 2.
       num_samples: K of the importance-weighted bound; 0 leaves it out.
       global_batch_size: Images a batch. It changes the `*_batch_scale` figures; the others depend
@@ -170,11 +171,13 @@ def _density_bits(model, x_dequantized) -> tf.Tensor:
 
 
 def _compiled(function, model):
-    """The function of a batch of images, compiled once for all batch sizes."""
+    """The function of a batch of images, on all replicas of the model."""
     spec = tf.TensorSpec([None, *model.image_shape], tf.float32)
     # A partial is a function of its own to TensorFlow, which warns where one is traced for many
     # models.
-    return tf.function(functools.partial(function, model), input_signature=[spec])
+    return rows.over_replicas(
+        model.distribute_strategy, functools.partial(function, model), signature=[spec]
+    )
 
 
 def _estimates(per_example: dict[str, np.ndarray], beta: float) -> dict[str, estimate.Estimate]:

@@ -12,6 +12,8 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import logsumexp
 
+from tf_sigma_vae import rows
+
 MAX_DECODED_NUMBERS = 2**25
 """Numbers in the widest layer of what is decoded at once: 130 MB in float32."""
 
@@ -64,19 +66,21 @@ class ImportanceWeightedBound:
         chunks = []
         for start in self._starts:
             size = min(self._chunk, self._num_samples - start)
-            chunks.append(self._log_weights[size](x, tf.constant(start)).numpy())
-        log_weights = np.concatenate(chunks).astype(np.float64)
-        return logsumexp(log_weights, axis=0) - np.log(self._num_samples)
+            log_weights = self._log_weights[size](x, first_sample=tf.constant(start))
+            chunks.append(log_weights.numpy())
+        log_weights = np.concatenate(chunks, axis=1).astype(np.float64)
+        return logsumexp(log_weights, axis=1) - np.log(self._num_samples)
 
 
 def _compiled(model, size: int):
-    """`log_importance_weights` of `size` samples, a function of images and the first sample."""
+    """Log weights `[B, size]`, a function of images and, by name, of `first_sample`."""
     images = tf.TensorSpec([None, *model.image_shape], tf.float32)
     # A partial is a function of its own to TensorFlow, which warns where one is traced for many
     # models.
     log_weights = functools.partial(_log_weights, model, size)
-    return tf.function(log_weights, input_signature=[images, tf.TensorSpec([], tf.int32)])
+    signature = [images, tf.TensorSpec([], tf.int32)]
+    return rows.over_replicas(model.distribute_strategy, log_weights, signature)
 
 
 def _log_weights(model, size: int, x, first_sample) -> tf.Tensor:
-    return model.log_importance_weights(x, size, first_sample)
+    return tf.transpose(model.log_importance_weights(x, size, first_sample))

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 
 from tf_sigma_vae.evaluation.estimate import Estimate
 from tf_sigma_vae.evaluation.evaluate import Evaluation, evaluate_model
@@ -20,6 +21,7 @@ def evaluate_run(
     num_samples: int = 64,
     global_batch_size: int = 128,
     progress: Callable[[int], object] | None = None,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> Evaluation:
     """Evaluates a run; the protocol also says what the run was.
 
@@ -30,6 +32,7 @@ def evaluate_run(
       num_samples: K of the importance-weighted bound; 0 leaves it out.
       global_batch_size: Images a batch.
       progress: Called after each batch with the number of images in it.
+      strategy: On whose replicas to evaluate; one device if None.
 
     Returns:
       An `Evaluation`.
@@ -39,7 +42,7 @@ def evaluate_run(
       NotCalibratedError: If an analytic likelihood holds no scale.
       FloatingPointError: If a figure is not finite.
     """
-    found = evaluate_model(run.model(), images, num_samples, global_batch_size, progress)
+    found = evaluate_model(run.model(strategy), images, num_samples, global_batch_size, progress)
     config = run.config
     protocol = {"dataset": config.dataset, "split": split, "variant": config.likelihood}
     protocol |= {"trained_dequantized": config.dequantize, **found.protocol}

@@ -4,6 +4,7 @@ import os
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tf_sigma_vae import build, models
 from tf_sigma_vae.config import Config
@@ -86,9 +87,10 @@ class FinishedRun:
             )
         return images[: num_examples or None]
 
-    def model(self) -> keras.Model:
-        """The trained model, with its stored scale."""
-        return models.load(self.workdir.model_file)
+    def model(self, strategy: tf.distribute.Strategy | None = None) -> keras.Model:
+        """The trained model, with its stored scale, on the replicas of a strategy."""
+        with (strategy or tf.distribute.get_strategy()).scope():
+            return models.load(self.workdir.model_file)
 
 
 def require_writable(folder: str) -> None:
