@@ -57,7 +57,7 @@ class Bernoulli(Likelihood):
     def bin_log_mass(self, distribution, x):
         """Log-mass of the 8-bit images `x`, normalized over the 256 levels, float64 `[B]`, nats."""
         logits = tf.cast(distribution.distribution.logits, tf.float64)
-        log_mass = _log_mass(logits, grey_level(x))
+        log_mass = _log_mass(logits, grey_level(tf.cast(x, tf.float64)))
         return tf.reduce_sum(log_mass, axis=list(range(1, log_mass.shape.rank)))
 
     def provenance(self):
