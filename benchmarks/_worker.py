@@ -104,8 +104,13 @@ def main():
         from benchmarks import _ours
 
         _ours.serve(setting, args)
+    elif family == "replicas":
+        from benchmarks import _replica_step
+
+        _replica_step.serve(setting, args)
     else:
-        raise ValueError(f"unknown competitor {args.competitor!r}: sgemm, torch:* or ours:*")
+        known = "sgemm, torch:*, ours:* or replicas:*"
+        raise ValueError(f"unknown competitor {args.competitor!r}: {known}")
 
 
 if __name__ == "__main__":
