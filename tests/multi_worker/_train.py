@@ -59,7 +59,7 @@ def block_index_of_next_checkpoint(step: int) -> None:
 
 
 def list_late(step: int) -> None:
-    """Gives the other workers the time to look before a checkpoint is listed that was not."""
+    """Gives the other workers time to look before a checkpoint is listed that was not."""
     original = tf.train.load_checkpoint
 
     def load_checkpoint(path):

@@ -52,7 +52,7 @@ def test_a_new_model_gets_the_whole_state_back(tmp_path):
     written = Checkpoints(str(tmp_path), model, keep=2)
     written.best_elbo.assign(-3.25)
     written.epochs_since_best.assign(4)
-    written.window_start.assign(np.arange(len(written.metric_variables), dtype=np.float64))
+    written.window_start.assign(np.arange(len(written.totals()), dtype=np.float64))
     written.save(12)
     other = compiled(1)
     read = Checkpoints(str(tmp_path), other, keep=2)
@@ -89,7 +89,7 @@ def test_the_best_weights_come_back_and_the_step_stays(tmp_path):
     model = compiled(0)
     checkpoints = Checkpoints(str(tmp_path), model, keep=1)
     checkpoints.save_best(5)
-    num_metrics = len(checkpoints.metric_variables)
+    num_metrics = len(checkpoints.totals())
     best = state(model)[:-num_metrics]
     for variable in [*model.variables, *model.optimizer.variables]:
         variable.assign(tf.ones_like(variable))

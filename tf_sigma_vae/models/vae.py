@@ -47,7 +47,7 @@ class Vae(LatentVariableModel):
             `P = likelihood.params_channels(C)`.
           network_options: Options of the network plug-in (for example `{"width": 64}`).
           **kwargs: Of `LatentVariableModel` (`beta`, `rate_warmup_steps`, `free_bits`, `seed`,
-            `check_finite`) and of `keras.Model` (`dtype`, `name`).
+            `check_finite`, `gradient_accumulation_steps`) and of `keras.Model` (`dtype`, `name`).
 
         Raises:
           ValueError: On an impossible shape or size, or an unknown name or option.

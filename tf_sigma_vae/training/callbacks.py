@@ -57,7 +57,6 @@ class WriteCheckpoints(StepCounter):
         self._leave_if_asked()
 
     def _save(self) -> None:
-        self.checkpoints.keep_running_metrics()
         self.checkpoints.save(self.step)
         self._saved = self.step
 

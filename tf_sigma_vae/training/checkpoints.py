@@ -126,6 +126,7 @@ class Checkpoints:
                 f"cannot read the checkpoint {latest!r}: {error}. {self._way_back(latest)}"
             ) from error
         self._has_running_totals = True
+        self.restore_running_metrics()
         return int(self.step)
 
     def _require_index(self) -> None:
@@ -211,6 +212,8 @@ class Checkpoints:
           CheckpointError: If the disk is full or not writable.
         """
         self.step.assign(step)
+        # In all workers: the sums are over their replicas.
+        self.keep_running_metrics()
         if self.writes:
             self._save(self._state, step)
 

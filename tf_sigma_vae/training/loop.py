@@ -81,7 +81,6 @@ def train(
     build.check(config)
     with StopRequest() as stop_request:
         distribution = start.connect(strategy_name, {"config": config.to_dict()}, cluster_timeout)
-        stop_request.install()
         strategy.check(distribution, config)
         with preempted_by_lost_workers(distribution):
             return _train(

@@ -74,14 +74,8 @@ class StopRequest:
     def __enter__(self) -> "StopRequest":
         """Installs the handlers."""
         for number in _SIGNALS:
-            self._previous[number] = signal.getsignal(number)
-        self.install()
+            self._previous[number] = signal.signal(number, self._note)
         return self
-
-    def install(self) -> None:
-        """Installs the handlers, again after something else has: TensorFlow's cluster does."""
-        for number in self._previous:
-            signal.signal(number, self._note)
 
     def __exit__(self, *exception) -> None:
         """Restores the previous handlers."""
