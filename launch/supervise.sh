@@ -11,6 +11,8 @@ if (($# == 0)); then
   exit 2
 fi
 PATH="$PATH:$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.venv/bin"
+command -v sigma-vae-train >/dev/null ||
+  { echo "supervise.sh: no sigma-vae-train in PATH; make env installs it here" >&2 && exit 127; }
 
 pid="" asked=""
 stop() { asked=yes && { [ -z "$pid" ] || kill -TERM "$pid" 2>/dev/null || true; }; }

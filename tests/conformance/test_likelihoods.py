@@ -89,6 +89,7 @@ def test_unknown_batch_size_gives_the_eager_values(name, network):
             np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "network"), SOME_PAIRS)
 def test_xla_gives_the_same_loss_gradients_and_state(name, network):
     x = tf.constant(images(BATCH, (9, 11, 1)))

@@ -29,7 +29,15 @@ its own exp, log and lgamma, each within some units of the last place (6e-8)."""
 ROUNDED = 3e-7
 """Of the largest element: a sum stored as float32 is rounded by 6e-8 of it, once each step."""
 STANDARD_ERRORS = 6.0  # Of a mean of values, some of which depend on one another.
-LABELS = [variant.label for variant in steps.VARIANTS]
+# One for each kind of operation that a likelihood brings; the others take minutes and are slow.
+BY_DEFAULT = {
+    "bitwise_categorical",
+    "gaussian_inverse_gamma",
+    "gaussian_optimal-conv28",
+    "gaussian_shared-data",
+    "logistic_mixture",
+    "student_t",
+}
 # Axes that a gradient is summed over: known when the step is compiled, for the shapes are.
 UNKNOWN_TO_TENSORFLOW = {"BroadcastGradientArgs"}
 TYPES = {"f32", "i1", "i32", "ui32", "i64"}  # Integers: the noise, and the count of the steps.
@@ -46,7 +54,15 @@ def assert_close(given, wanted, what, start=0.0):
     np.testing.assert_allclose(given, wanted, rtol=0, atol=tolerance, err_msg=what)
 
 
-@pytest.fixture(scope="module", params=steps.VARIANTS, ids=LABELS)
+def variants():
+    """All, those not tried by default marked slow."""
+    return [
+        pytest.param(v, id=v.label, marks=() if v.label in BY_DEFAULT else pytest.mark.slow)
+        for v in steps.VARIANTS
+    ]
+
+
+@pytest.fixture(scope="module", params=variants())
 def step(request):
     """The training step with the checks of values that `compile(jit_compile=True)` leaves out."""
     return steps.Step(steps.compiled_vae(request.param, jit_compile=False, steepest=True))
@@ -67,6 +83,7 @@ def test_two_steps_give_the_same_losses_metrics_and_weights(step, request):
         assert not weight.trainable or np.any(value != initial), weight.path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", plugins.names("likelihoods"))
 def test_evaluating_decoding_and_importance_weights_are_the_same(name):
     model = steps.compiled_vae(steps.Variant(name), jit_compile=False, steepest=True)

@@ -1,5 +1,6 @@
 """A stand-in for sigma-vae-train, and an eye on the processes that a launcher leaves behind."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -51,6 +52,11 @@ class Start:
     signals: list[str]
 
 
+def _default_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Stage:
     """A folder with commands that take the place of the real ones, and a script run with them."""
 
@@ -90,6 +96,9 @@ class Stage:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # Whoever runs the tests in the background ignores some, and a shell cannot trap
+                # what was ignored when it started.
+                preexec_fn=_default_signals,
             )
 
     def run(self, script: pathlib.Path, *args: str, **variables: str) -> int:
@@ -158,5 +167,6 @@ class Stage:
         if self.process is None:
             return
         for line in self._session():
-            os.kill(int(line.split()[1]), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(line.split()[1]), signal.SIGKILL)
         self.process.wait(timeout=SECONDS)

@@ -1,5 +1,8 @@
 """launch/slurm.sbatch with stand-ins for Slurm's commands."""
 
+import os
+import subprocess
+
 import pytest
 
 RUN = '#!/usr/bin/env bash\nprintf "%s\\n" "$@" >"$STUB_FOLDER/srun"\nexit "$SRUN_CODE"\n'
@@ -48,10 +51,29 @@ def test_the_last_requeue_is_allowed(submit):
 
 def test_every_task_is_a_worker_with_the_flags(submit):
     _, _, command, _ = submit(0, "--workdir=w", "a b", SLURM_CPUS_PER_TASK="6")
-    assert command[-4:] == ["sigma-vae-train", "--strategy=multi_worker", "--workdir=w", "a b"]
+    assert command[-4:] == ["worker", "--strategy=multi_worker", "--workdir=w", "a b"]
+    assert "sigma-vae-train" in command[-5]
     # The chief may still write its checkpoint when another worker has left with 42.
     assert "--kill-on-bad-exit=0" in command
     assert "--cpus-per-task=6" in command
+
+
+@pytest.mark.parametrize(
+    ("code", "told"), [(0, 0), (1, 100), (2, 100), (127, 100), (42, 42), (137, 137)]
+)
+def test_an_error_of_one_worker_outweighs_the_others_42(submit, tmp_path, code, told):
+    # srun tells the highest code of its tasks, and the others of a worker in error leave with 42.
+    _, _, command, _ = submit(0, "--workdir=w")
+    stub = tmp_path / "sigma-vae-train"
+    stub.write_text(f'#!/usr/bin/env bash\necho "$@"\nexit {code}\n', encoding="utf-8")
+    stub.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    task = command[command.index("bash") :]
+    run = subprocess.run(task, env={"PATH": path}, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout.split()) == (
+        told,
+        ["--strategy=multi_worker", "--workdir=w"],
+    )
 
 
 @pytest.mark.parametrize(

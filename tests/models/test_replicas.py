@@ -47,6 +47,7 @@ def steps():
     return found["results"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_two_replicas_equal_one_device_with_the_same_global_batch(steps, case):
     one, two = steps[case]["one"], steps[case]["two"]
@@ -60,6 +61,7 @@ def test_two_replicas_equal_one_device_with_the_same_global_batch(steps, case):
         np.testing.assert_allclose(second, first, rtol=1e-4, atol=TOLERANCE, err_msg=path)
 
 
+@pytest.mark.slow
 def test_scale_is_that_of_the_global_batch_and_not_of_a_replicas_part(steps):
     """The halves differ fiftyfold in error: a local scale would be off by far."""
     weights = steps["gaussian_optimal"]["two"]["weights"]

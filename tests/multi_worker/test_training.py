@@ -139,6 +139,7 @@ def test_a_run_ends_alike_after_a_worker_was_killed_in_mid_epoch(whole, cluster,
     check_ended_like(tmp_path, whole)
 
 
+@pytest.mark.slow
 def test_a_run_ends_alike_after_the_chief_was_killed_while_writing(whole, cluster, tmp_path):
     step = STEPS_PER_EPOCH + 7
     assert step % CHECKPOINT_EVERY_STEPS == 0

@@ -34,7 +34,7 @@ def test_a_killed_sweep_ends_like_one_that_was_not(finished, tmp_path, monkeypat
     capsys.readouterr()
     sweep(tmp_path).run()
     printed = capsys.readouterr().out
-    assert "[1/2] beta=0.1 seed 0 ...\nresuming from step 2 of 3" in printed
+    assert "[1/2] beta=0.1 seed 0 ...\nstrategy: one_device (as asked for)\nresuming" in printed
     assert "[2/2] gaussian_optimal seed 0 ..." in printed
     for name in ("results.csv", "table.csv", "table.md", "rate_distortion.png"):
         assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()

@@ -155,6 +155,7 @@ def test_the_plan_says_what_is_done_and_what_is_left(trainings, tmp_path):
         ({"config": _fakes.config(beta=2.0)}, "config.beta is 2, but in a sweep"),
         ({"config": _fakes.config(network="conv82")}, "^unknown network 'conv82'"),
         ({"strategy_name": "all"}, "unknown strategy 'all'"),
+        ({"strategy_name": "tpu"}, "strategy 'tpu': a sweep trains run after run in one process"),
         (
             {
                 "protocol": Protocol(split="validation"),
@@ -189,3 +190,11 @@ def test_missing_data_are_missed_before_any_work(tmp_path):
     with pytest.raises(FileNotFoundError, match="lost.npz"):
         _fakes.sweep(tmp_path / "sweep", config=lost)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cluster_in_the_environment_is_refused(tmp_path, monkeypatch):
+    cluster = {"worker": ["localhost:1", "localhost:2"]}
+    task = {"type": "worker", "index": 0}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+    with pytest.raises(ValueError, match="strategy 'multi_worker': a sweep trains run after run"):
+        _fakes.sweep(tmp_path)

@@ -91,10 +91,13 @@ def test_mirrored_takes_all_gpus_or_without_any_all_logical_cpus(kinds, devices,
     devices(**dict.fromkeys(kinds, 2))
     made = []
     monkeypatch.setattr(
-        tf.distribute, "MirroredStrategy", lambda names, cross_device_ops: made.extend(names)
+        tf.distribute, "MirroredStrategy", lambda names, cross_device_ops: made.append(names)
     )
-    strategy.build("mirrored")
-    assert made == [f"{kinds[-1]}:{i}" for i in range(2)]
+    strategy._mirrored.cache_clear()
+    # The second one is the first: two strategies in a process would clash.
+    assert strategy.build("mirrored") is strategy.build("mirrored")
+    assert made == [[f"{kinds[-1]}:{i}" for i in range(2)]]
+    strategy._mirrored.cache_clear()
 
 
 @pytest.mark.parametrize(

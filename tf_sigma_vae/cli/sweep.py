@@ -34,7 +34,8 @@ from tf_sigma_vae.cli import _config_flag
 from tf_sigma_vae.config import Config
 from tf_sigma_vae.evaluation import runs
 from tf_sigma_vae.likelihoods import NotCalibratedError
-from tf_sigma_vae.training import CheckpointError, Preempted, strategy
+from tf_sigma_vae.sweep import runner
+from tf_sigma_vae.training import CheckpointError, Preempted
 from tf_sigma_vae.workdir import WorkdirError
 
 PROGRAM = "sigma-vae-sweep"
@@ -70,7 +71,7 @@ def define_flags() -> None:
         "data_dir", None, "Folder of TensorFlow Datasets; its default if not given."
     )
     flags.DEFINE_boolean("download", False, "Download the dataset if it is not there.")
-    flags.DEFINE_string("strategy", "auto", f"One of {', '.join(strategy.STRATEGIES)}.")
+    flags.DEFINE_string("strategy", "auto", f"One of {', '.join(runner.STRATEGIES)}.")
     flags.DEFINE_boolean("dry_run", False, "Show the runs, what is done and what is left; stop.")
 
 

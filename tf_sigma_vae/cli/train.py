@@ -100,6 +100,7 @@ def show_strategy(config: Config) -> None:
     if choice.kind == "multi_worker":
         print(f"strategy: {choice.kind} ({choice.reason}); worker {found.index} of:")
         print("\n".join(f"  {address}" for address in found.addresses))
+        strategy.check_workers(found, config)
         return
     strategy.check(strategy.build(choice.kind), config)
     print(f"strategy: {choice.kind} ({choice.reason})")

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tf_sigma_vae import data, objectives, rows
 from tf_sigma_vae.evaluation import activity, bits, elbo, estimate, iwae, reconstruction
+from tf_sigma_vae.replicas import host_value
 
 DEQUANTIZATION_SEED = 0
 UNITS = {
@@ -96,7 +97,7 @@ def evaluate_model(
         "beta": model.beta,
         "measure": model.likelihood.measure,
         "scale": model.likelihood.provenance(),
-        "step": None if model.optimizer is None else int(model.optimizer.iterations),
+        "step": None if model.optimizer is None else host_value(model.optimizer.iterations),
         "image_shape": list(model.image_shape),
         "conventions": CONVENTIONS,
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},

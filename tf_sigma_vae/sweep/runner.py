@@ -14,9 +14,12 @@ from tf_sigma_vae.evaluation import record
 from tf_sigma_vae.evaluation import runs as evaluation_runs
 from tf_sigma_vae.evaluation.evaluate import check_numbers
 from tf_sigma_vae.sweep import plot, results, runs, studies, tables
-from tf_sigma_vae.training import NonFiniteError, loop, strategy
+from tf_sigma_vae.training import NonFiniteError, cluster, loop, strategy
 from tf_sigma_vae.training.preemption import StopRequest
 from tf_sigma_vae.workdir import write_atomically
+
+STRATEGIES = ("auto", "one_device", "mirrored")
+"""Those that can be made again and again in one process."""
 
 
 class Sweep:
@@ -70,11 +73,12 @@ class Sweep:
         evaluation_runs.check_images_wanted(protocol.split, protocol.num_examples)
         check_numbers(protocol.num_samples, runs.EVALUATION_BATCH_SIZE)
         _check_common(config)
-        self._workdir, self._config, self._strategy = workdir, config, strategy_name
+        self._workdir, self._config = workdir, config
         self._data_dir, self._download = data_dir, download
         self.runs = [runs.run_of(config, workdir, row, k) for k in seeds for row in self._rows]
         _check_every(self.runs)
-        strategy.check(strategy.build(strategy_name), config)
+        self._strategy = _strategy_kind(strategy_name)
+        strategy.check(strategy.build(self._strategy), config)
         evaluation_runs.require_writable(workdir)
         # Also those of earlier commands, and of one length: a table has one budget.
         for run in [*self.runs, *self._on_disk(study)]:
@@ -270,3 +274,19 @@ def _check_every(asked: Sequence[runs.Run]) -> None:
             f"no run was started, for the configuration does not do for {len(refusals)} of the "
             f"rows ({each}). Change it, or leave them out by --variants"
         )
+
+
+def _strategy_kind(name: str) -> str:
+    """The kind of strategy that all runs are trained with.
+
+    Raises:
+      ValueError: If it is none of `STRATEGIES`.
+    """
+    strategy.check_name(name)
+    kind = strategy.choose(name, cluster.from_environment()).kind
+    if kind not in STRATEGIES:
+        raise ValueError(
+            f"strategy {kind!r}: a sweep trains run after run in one process, with one of "
+            f"{', '.join(STRATEGIES)}"
+        )
+    return kind

@@ -65,6 +65,8 @@ class WriteCheckpoints(StepCounter):
             return
         if self._saved != self.step:
             self._save()
+        # Who has nothing to write must not leave, and be missed, before the chief is done.
+        agreement.wait_for_all(self.model.distribute_strategy)
         by = self.stop_request.signal_name or "a signal to another worker"
         raise Preempted(
             f"stopped by {by} at step {self.step}; the checkpoint is written, and the same command "

@@ -97,8 +97,8 @@ class Checkpoints:
         """
         variables = self._weights + self._optimizer
         size = sum(int(np.prod(v.shape)) * v.dtype.size for v in variables)
-        # Those kept, the one being written, the best and its successor.
-        needed = size * (self.keep + 3)
+        # Those kept, the one being written, the best and its successor; some may be there already.
+        needed = size * max(self.keep + 3 - len(self._state.checkpoints), 1)
         free = shutil.disk_usage(self.folder).free
         if free < needed:
             raise CheckpointError(
@@ -258,5 +258,11 @@ class Checkpoints:
         agreement.wait_for_all(self._strategy)
         # Not the manager's list: that of a worker that does not write is as old as the worker.
         latest = tf.train.latest_checkpoint(self._best.directory)
+        found = -1 if latest is None else listed_step(self._best.directory)
+        agreement.require_equal(
+            self._strategy,
+            {"the best step that they find": found},
+            "--workdir must be one folder that all workers share; start all again",
+        )
         if latest is not None:
             self._best.checkpoint.restore(latest).assert_consumed()

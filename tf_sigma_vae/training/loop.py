@@ -5,6 +5,7 @@ Config to checkpoint: `build` -> `models` -> `likelihoods` -> this file -> `trai
 
 import os
 import sys
+import time
 
 import keras
 import tensorflow as tf
@@ -17,6 +18,9 @@ from tf_sigma_vae.training.checkpoints import Checkpoints, NonFiniteError, liste
 from tf_sigma_vae.training.finish import finish
 from tf_sigma_vae.training.preemption import StopRequest, preempted_by_lost_workers
 from tf_sigma_vae.workdir import Workdir, WorkdirError
+
+FILE_SYSTEM_SECONDS = 40.0
+"""Longest that a shared file system shows a worker an old listing (NFS: 30 s by default)."""
 
 
 def compiled_model(config: Config, image_shape, num_steps: int) -> keras.Model:
@@ -97,8 +101,7 @@ def _train(config, files, distribution, data_dir, download, verbose, stop_reques
         model = compiled_model(config, splits.train.shape[1:], num_steps)
     is_chief = agreement.is_chief(distribution)
     # Only now: what cannot be built must not leave a workdir that refuses the corrected config.
-    _require_steps_left(files, num_steps)
-    checkpoints = _opened(files, config, data_dir, model)
+    checkpoints = _opened(files, config, data_dir, model, num_steps)
     step = checkpoints.restore()
     _require_same_start(distribution, splits, files, step)
     if is_chief:
@@ -115,18 +118,27 @@ def _train(config, files, distribution, data_dir, download, verbose, stop_reques
     return model
 
 
-def _opened(files: Workdir, config: Config, data_dir: str | None, model) -> Checkpoints:
+def _opened(files: Workdir, config: Config, data_dir, model, num_steps: int) -> Checkpoints:
     """The state kept in the workdir; the chief makes the folder and mends what a kill left."""
     distribution = model.distribute_strategy
     if agreement.is_chief(distribution):
+        _require_steps_left(files, num_steps)
         files.prepare(config, data_dir)
     else:
         agreement.wait_for_all(distribution)
+        _look_for(files.config_file)
     # Not in the scope: the counters of the state are the process's, not one for each replica.
     checkpoints = Checkpoints(files.checkpoints, model, config.keep_checkpoints)
     if checkpoints.writes:
         agreement.wait_for_all(distribution)
     return checkpoints
+
+
+def _look_for(path: str) -> None:
+    """Waits until a file that the chief has written is seen, or for what a file system may take."""
+    deadline = time.monotonic() + FILE_SYSTEM_SECONDS
+    while not os.path.exists(path) and time.monotonic() < deadline:
+        time.sleep(0.2)
 
 
 def _require_same_start(distribution, splits: data.Splits, files: Workdir, step: int) -> None:

@@ -5,6 +5,7 @@ all again.
 """
 
 import contextlib
+import re
 import signal
 from collections.abc import Iterator
 
@@ -27,14 +28,14 @@ class Preempted(SystemExit):
         self.message = message
 
 
-_LOST = (
-    tf.errors.UnavailableError,
-    tf.errors.AbortedError,
+_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError)
+# These have other causes too: lost is who says so.
+_PERHAPS_LOST = (
     tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
     tf.errors.InternalError,
     tf.errors.FailedPreconditionError,
 )
+_SIGNS = re.compile("collective|coordination|heartbeat|peer|socket|/job:", re.IGNORECASE)
 
 
 @contextlib.contextmanager
@@ -46,14 +47,22 @@ def preempted_by_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None
     """
     try:
         yield
-    except _LOST as error:
-        if agreement.num_workers(strategy) == 1:
+    except (*_LOST, *_PERHAPS_LOST) as error:
+        is_lost = isinstance(error, _LOST) or _SIGNS.search(str(error))
+        if agreement.num_workers(strategy) == 1 or not is_lost:
             raise
-        reason = str(error).strip().split("\n")[0]
         raise Preempted(
-            f"another worker was lost ({type(error).__name__}: {reason}). Start all workers again "
-            "by the same command; they go on from the last checkpoint"
+            f"another worker was lost ({_reason(error)}). Start all workers again by the same "
+            "command; they go on from the last checkpoint"
         ) from error
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """What TensorFlow says of a lost worker, in a line: the cause, and who it was."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line for line in lines if line != "Graph execution error:"]
+    workers = dict.fromkeys(line for line in lines if line.startswith("/job:"))
+    return " ".join([f"{type(error).__name__}:", *causes[:1], *workers])
 
 
 class StopRequest:

@@ -4,6 +4,7 @@ A strategy never changes the result: the objective, the scale and the order of t
 the global batch, however many replicas share it.
 """
 
+import functools
 import os
 import signal
 from typing import NamedTuple
@@ -99,6 +100,12 @@ def build(kind: str, cluster: Cluster | None = None) -> tf.distribute.Strategy:
         return built
     if kind == "tpu":
         return _tpu()
+    return _mirrored()
+
+
+@functools.cache
+def _mirrored() -> tf.distribute.Strategy:
+    """All GPUs, or all logical CPUs; one object, for two in a process would clash."""
     gpus = tf.config.list_logical_devices("GPU")
     devices = gpus or tf.config.list_logical_devices("CPU")
     # TensorFlow's own choice for GPUs is NCCL. Never `HierarchicalCopyAllReduce`: it makes two
@@ -132,9 +139,28 @@ def check(strategy: tf.distribute.Strategy, config: Config) -> None:
     Raises:
       ValueError: Naming the combination and what to choose instead.
     """
-    replicas = strategy.num_replicas_in_sync
-    if isinstance(strategy, tf.distribute.TPUStrategy):
+    on_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
+    if on_tpu:
         _check_tpu(config)
+    _check_replicas(
+        config,
+        strategy.num_replicas_in_sync,
+        compiles=on_tpu or bool(tf.config.list_logical_devices("GPU")),
+        several_workers=isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy),
+    )
+
+
+def check_workers(cluster: Cluster, config: Config) -> None:
+    """`check`, by what is known before the workers connect: at least one replica in each.
+
+    Raises:
+      ValueError: Naming the combination and what to choose instead.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    _check_replicas(config, cluster.num_workers, compiles=bool(gpus), several_workers=True)
+
+
+def _check_replicas(config: Config, replicas: int, compiles: bool, several_workers: bool) -> None:
     if replicas == 1:
         return
     if config.global_batch_size % replicas:
@@ -149,11 +175,9 @@ def check(strategy: tf.distribute.Strategy, config: Config) -> None:
             "config.precision='mixed_float16' is not safe on several replicas (the loss scale "
             "looks at the first one only): choose mixed_bfloat16"
         )
-    on_cpu = not tf.config.list_logical_devices("GPU")
-    if config.jit_compile and on_cpu and not isinstance(strategy, tf.distribute.TPUStrategy):
+    if config.jit_compile and not compiles:
         raise ValueError("config.jit_compile does not work on several CPU replicas: switch it off")
-    multi_worker = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-    if config.steps_per_execution > 1 and multi_worker:
+    if config.steps_per_execution > 1 and several_workers:
         raise ValueError(
             f"config.steps_per_execution ({config.steps_per_execution}) must be 1 with several "
             "workers: their collectives deadlock in a loop of steps"
