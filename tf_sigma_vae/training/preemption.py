@@ -60,7 +60,7 @@ def preempted_by_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None
 def _reason(error: tf.errors.OpError) -> str:
     """What TensorFlow says of a lost worker, in a line: the cause, and who it was."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    causes = [line for line in lines if line != "Graph execution error:"]
+    causes = [line for line in lines if not line.startswith(("Graph execution", "Detected at"))]
     workers = dict.fromkeys(line for line in lines if line.startswith("/job:"))
     return " ".join([f"{type(error).__name__}:", *causes[:1], *workers])
 
