@@ -110,7 +110,17 @@ def test_gradient_in_the_decoders_output_is_the_finite_difference(name):
     assert slope == pytest.approx(numeric, rel=5e-3, abs=5e-4)
 
 
-@pytest.mark.parametrize("name", LIKELIHOODS)
+# By default one of each kind of decoder; all take minutes.
+LEARN_BY_DEFAULT = {"categorical", "gaussian_optimal", "logistic_mixture", "student_t"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in LEARN_BY_DEFAULT else pytest.mark.slow)
+        for name in LIKELIHOODS
+    ],
+)
 def test_200_steps_in_bfloat16_on_real_images_stay_finite_and_learn(name):
     x = Digits().load()["train"][:320].astype(np.float32) / 255.0
     model = tiny_vae(name, (8, 8, 1), "conv28", dtype="mixed_bfloat16")
