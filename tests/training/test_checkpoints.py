@@ -33,6 +33,14 @@ def state(model):
     return [v.numpy() for v in [*model.variables, *model.optimizer.variables, *metrics]]
 
 
+def restored(folder, model):
+    """The step of the latest checkpoint, with which the model and its metrics go on."""
+    checkpoints = Checkpoints(str(folder), model, keep=2)
+    step = checkpoints.restore()
+    checkpoints.restore_running_metrics()
+    return step
+
+
 def assert_same(one, other):
     for a, b in zip(one, other, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -57,6 +65,7 @@ def test_a_new_model_gets_the_whole_state_back(tmp_path):
     other = compiled(1)
     read = Checkpoints(str(tmp_path), other, keep=2)
     assert read.restore() == 12
+    read.restore_running_metrics()
     assert_same(state(model), state(other))
     assert (float(read.best_elbo), int(read.epochs_since_best)) == (-3.25, 4)
     np.testing.assert_array_equal(read.window_start, written.window_start)
@@ -139,7 +148,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint_intact(tmp_path, monkeypatch
     assert f"The last complete one is '{tmp_path / 'step-3'}'" in message
     assert files(tmp_path) == before
     other = compiled(1)
-    assert Checkpoints(str(tmp_path), other, keep=2).restore() == 3
+    assert restored(tmp_path, other) == 3
     assert_same(state(other), saved)
 
 
@@ -182,7 +191,7 @@ def test_a_corrupt_checkpoint_is_named_and_the_way_back_works(tmp_path, damage):
     index = tmp_path / "checkpoint"
     index.write_text(index.read_text().replace("step-6", "step-3"))
     other = compiled(1)
-    assert Checkpoints(str(tmp_path), other, keep=2).restore() == 3
+    assert restored(tmp_path, other) == 3
     assert_same(state(other), earlier)
 
 
@@ -236,7 +245,7 @@ def test_a_first_checkpoint_that_a_kill_left_unlisted_is_resumed_from(tmp_path):
     Checkpoints(str(tmp_path), model, keep=2).save(7)
     (tmp_path / "checkpoint").unlink()
     other = compiled(1)
-    assert Checkpoints(str(tmp_path), other, keep=2).restore() == 7
+    assert restored(tmp_path, other) == 7
     assert_same(state(model), state(other))
 
 

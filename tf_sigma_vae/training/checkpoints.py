@@ -125,8 +125,8 @@ class Checkpoints:
             raise CheckpointError(
                 f"cannot read the checkpoint {latest!r}: {error}. {self._way_back(latest)}"
             ) from error
+        # The metrics later: setting them is done by all workers together, if they agree so far.
         self._has_running_totals = True
-        self.restore_running_metrics()
         return int(self.step)
 
     def _require_index(self) -> None:
