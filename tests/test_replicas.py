@@ -1,14 +1,10 @@
 """Two replicas of half the batch are one device with the whole batch."""
 
-import json
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests._printed import printed_by
 from tests._two_replicas import CASES
 from tf_sigma_vae.replicas import replica_sum
 
@@ -18,16 +14,7 @@ REORDERED = 2e-5
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    done = subprocess.run(
-        [sys.executable, "-m", "tests._two_replicas", str(tmp_path_factory.mktemp("replicas"))],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=root,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return printed_by("tests._two_replicas", tmp_path_factory.mktemp("replicas"))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -192,12 +192,12 @@ def _all_reduce(value):
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
-def has_several_workers(strategy: tf.distribute.Strategy) -> bool:
-    """Whether the replicas of a strategy are those of several processes."""
+def num_workers(strategy: tf.distribute.Strategy) -> int:
+    """Processes that the replicas of a strategy are in."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return False
+        return 1
     jobs = strategy.cluster_resolver.cluster_spec().as_dict()
-    return sum(len(jobs.get(job, ())) for job in ("chief", "worker")) > 1
+    return max(sum(len(tasks) for tasks in jobs.values()), 1)
 
 
 def host_value(variable):

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests._models import images, tiny_vae
-from tf_sigma_vae.replicas import has_several_workers
+from tf_sigma_vae.replicas import num_workers
 
 
 class _Ranks(keras.callbacks.Callback):
@@ -47,7 +47,7 @@ if __name__ == "__main__":
         batches, epochs=2, shuffle=False, validation_data=batches, callbacks=[ranks], verbose=0
     ).history
     result = {
-        "has_several_workers": has_several_workers(strategy),
+        "num_workers": num_workers(strategy),
         "ranks": sorted(ranks.seen | {np.ndim(v) for values in history.values() for v in values}),
         "history": {name: [float(v) for v in values] for name, values in history.items()},
     }

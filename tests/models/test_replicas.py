@@ -1,16 +1,10 @@
-import json
-import os
-import pathlib
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests._printed import printed_by
 from tf_sigma_vae.replicas import replica_sum
 
-SECONDS = 240
 # Sums over replicas are taken in another order; the facts of the method measured 3.4e-6.
 TOLERANCE = 1e-5
 # The same, absolute: a loss is a sum of 48 terms of either sign.
@@ -31,18 +25,7 @@ CASES = [
 @pytest.fixture(scope="module")
 def steps():
     """The same two training steps on one device and on two replicas, by case."""
-    root = str(pathlib.Path(__file__).parents[2])
-    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-    finished = subprocess.run(
-        [sys.executable, str(pathlib.Path(__file__).with_name("_two_replicas.py"))],
-        env={**os.environ, "PYTHONPATH": paths, "CUDA_VISIBLE_DEVICES": "-1"},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr[-3000:]
-    found = json.loads(finished.stdout)
+    found = printed_by("tests.models._two_replicas")
     assert found["num_replicas"] == 2
     return found["results"]
 

@@ -1,10 +1,6 @@
 """The training and test step: what they report, and the memory that they take."""
 
-import json
 import os
-import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -12,43 +8,27 @@ import pytest
 import tensorflow as tf
 
 from tests._models import images, tiny_vae
+from tests._printed import printed_by
 from tf_sigma_vae import replicas
 from tf_sigma_vae.models import _steps
 from tf_sigma_vae.models._parts import Parts
 
-SECONDS = 120
 ROUNDING = 1e-5
 """Relative: float32 means over batches of another size."""
-
-
-def printed_by(script):
-    """What a script beside this file prints as JSON."""
-    root = str(pathlib.Path(__file__).parents[2])
-    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-    finished = subprocess.run(
-        [sys.executable, str(pathlib.Path(__file__).with_name(script))],
-        env={**os.environ, "PYTHONPATH": paths, "CUDA_VISIBLE_DEVICES": "-1"},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr[-3000:]
-    return json.loads(finished.stdout)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux tells the peak")
 def test_sixteen_parts_take_less_than_a_quarter_of_the_memory():
     """A sixteenth of the activations, and beside them the gradients and the whole batch's input."""
-    rise = printed_by("_peak_memory.py")
+    rise = printed_by("tests.models._peak_memory")
     # 4096 examples of 2048 hidden units, in both networks.
     assert rise["whole"] > 2 * 4 * 4096 * 2048
     assert rise["in_parts"] < rise["whole"] / 4
 
 
 def test_fit_under_the_strategy_of_a_single_worker_reports_scalars():
-    result = printed_by("_one_worker.py")
-    assert not result["has_several_workers"]
+    result = printed_by("tests.models._one_worker")
+    assert result["num_workers"] == 1
     assert result["ranks"] == [0]
     model = tiny_vae("gaussian_optimal")
     model.compile(keras.optimizers.SGD(1e-3))
@@ -72,7 +52,7 @@ def test_steps_of_several_workers_communicate_the_loss_alone_and_fit_reports_all
     has_several = False
     expected = fitted()
     has_several = True
-    monkeypatch.setattr(_steps, "has_several_workers", lambda strategy: True)
+    monkeypatch.setattr(_steps, "num_workers", lambda strategy: 2)
     assert fitted() == expected
     assert {"loss", "elbo", "val_loss", "val_elbo"} <= expected.keys()
 

@@ -1,11 +1,5 @@
 """`WithLikelihood`: any backbone under the objective of a likelihood."""
 
-import json
-import os
-import pathlib
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -14,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tests._models import IMAGE_SHAPE, images, weights_of
+from tests._printed import printed_by
 from tf_sigma_vae import likelihoods, models, plugins
 
 tfd = tfp.distributions
@@ -289,18 +284,7 @@ def test_impossible_argument_is_rejected():
 
 
 def test_two_replicas_equal_one_device_with_the_same_global_batch():
-    root = pathlib.Path(__file__).parents[2]
-    finished = subprocess.run(
-        [sys.executable, "-m", "tests.models._with_likelihood_replicas"],
-        cwd=root,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr[-3000:]
-    found = json.loads(finished.stdout)
+    found = printed_by("tests.models._with_likelihood_replicas")
     assert found["num_replicas"] == 2
     # Sums over replicas are taken in another order.
     for name in ("nll", "log_scale"):

@@ -27,7 +27,6 @@ from tf_sigma_vae.training import (
     ClusterError,
     NonFiniteError,
     Preempted,
-    cluster,
     loop,
     start,
     strategy,
@@ -94,9 +93,7 @@ def dry_run(config: Config, data_dir: str | None, download: bool) -> None:
 
 def show_strategy(config: Config) -> None:
     """Prints what --strategy comes to, and checks it, without waiting for other workers."""
-    strategy.check_name(flags.FLAGS.strategy)
-    found = cluster.from_environment()
-    choice = strategy.choose(flags.FLAGS.strategy, found)
+    choice, found = start.chosen(flags.FLAGS.strategy)
     if choice.kind == "multi_worker":
         print(f"strategy: {choice.kind} ({choice.reason}); worker {found.index} of:")
         print("\n".join(f"  {address}" for address in found.addresses))

@@ -23,7 +23,7 @@ import keras
 import tensorflow as tf
 
 from tf_sigma_vae.models._parts import Parts, num_examples
-from tf_sigma_vae.replicas import Collecting, Totals, WholeBatch, has_several_workers
+from tf_sigma_vae.replicas import Collecting, Totals, WholeBatch, num_workers
 
 
 class Steps:
@@ -118,7 +118,7 @@ class Steps:
         communication for each metric; and then reads the metrics themselves.
         """
         metrics = self.get_metrics_result()
-        if has_several_workers(tf.distribute.get_strategy()):
+        if num_workers(tf.distribute.get_strategy()) > 1:
             return {"loss": tf.reshape(metrics["loss"], [1])}
         return metrics
 

@@ -14,7 +14,7 @@ from tf_sigma_vae.evaluation import record
 from tf_sigma_vae.evaluation import runs as evaluation_runs
 from tf_sigma_vae.evaluation.evaluate import check_numbers
 from tf_sigma_vae.sweep import plot, results, runs, studies, tables
-from tf_sigma_vae.training import NonFiniteError, cluster, loop, strategy
+from tf_sigma_vae.training import NonFiniteError, loop, start, strategy
 from tf_sigma_vae.training.preemption import StopRequest
 from tf_sigma_vae.workdir import write_atomically
 
@@ -282,8 +282,7 @@ def _strategy_kind(name: str) -> str:
     Raises:
       ValueError: If it is none of `STRATEGIES`.
     """
-    strategy.check_name(name)
-    kind = strategy.choose(name, cluster.from_environment()).kind
+    kind = start.chosen(name)[0].kind
     if kind not in STRATEGIES:
         raise ValueError(
             f"strategy {kind!r}: a sweep trains run after run in one process, with one of "

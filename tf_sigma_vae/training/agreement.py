@@ -10,17 +10,10 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
+from tf_sigma_vae.replicas import num_workers
 from tf_sigma_vae.training.rendezvous import ClusterError
 
 MAX_STEPS_BETWEEN_VOTES = 100
-
-
-def num_workers(strategy: tf.distribute.Strategy) -> int:
-    """Processes that train together."""
-    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        cluster = strategy.cluster_resolver.cluster_spec().as_dict()
-        return max(sum(len(tasks) for tasks in cluster.values()), 1)
-    return 1
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tf_sigma_vae import build, data
 from tf_sigma_vae.config import Config
+from tf_sigma_vae.replicas import num_workers
 from tf_sigma_vae.training import agreement, batches, metrics_log, optimizer, start, strategy
 from tf_sigma_vae.training import callbacks as callbacks_lib
 from tf_sigma_vae.training.checkpoints import Checkpoints, NonFiniteError, listed_step
@@ -150,7 +151,7 @@ def _require_same_start(distribution, splits: data.Splits, files: Workdir, step:
     images = {
         f"their {name} images (checksums)": agreement.fingerprint(images)
         for name, images in splits._asdict().items()
-        if images is not None and agreement.num_workers(distribution) > 1
+        if images is not None and num_workers(distribution) > 1
     }
     agreement.require_equal(distribution, images, "Give all the same data, and the same --data_dir")
     agreement.require_equal(

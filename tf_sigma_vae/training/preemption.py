@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from tf_sigma_vae.training import agreement
+from tf_sigma_vae.replicas import num_workers
 
 EXIT_CODE = 42
 """Exit code of a run that was asked to stop and can be resumed by the same command."""
@@ -49,7 +49,7 @@ def preempted_by_lost_workers(strategy: tf.distribute.Strategy) -> Iterator[None
         yield
     except (*_LOST, *_PERHAPS_LOST) as error:
         is_lost = isinstance(error, _LOST) or _SIGNS.search(str(error))
-        if agreement.num_workers(strategy) == 1 or not is_lost:
+        if num_workers(strategy) == 1 or not is_lost:
             raise
         raise Preempted(
             f"another worker was lost ({_reason(error)}). Start all workers again by the same "

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tf_sigma_vae.replicas import num_workers
 from tf_sigma_vae.training import agreement, cluster, rendezvous, strategy
 from tf_sigma_vae.version import __version__
 
@@ -12,6 +13,19 @@ CLUSTER_TIMEOUT = 300.0
 """Seconds that a worker waits for the others to come up."""
 
 _PACKAGES = ("tensorflow", "keras", "tensorflow-probability")
+
+
+def chosen(name: str) -> tuple[strategy.Choice, cluster.Cluster | None]:
+    """What a name comes to here, and the workers that the environment names if they matter.
+
+    Connects nothing, and starts no devices where there are other workers: a cluster is configured
+    before that or never.
+
+    Raises:
+      ValueError: On an unknown name, or a wrong cluster variable.
+    """
+    found = cluster.from_environment() if name in ("auto", "multi_worker") else None
+    return strategy.choose(name, found), found
 
 
 def connect(
@@ -35,10 +49,7 @@ def connect(
       ValueError: On an unknown name, or a wrong cluster variable.
       ClusterError: If a worker does not come up in time, or is about to do something else.
     """
-    strategy.check_name(name)
-    # Before anything wakes TensorFlow's devices: a cluster is configured before or never.
-    found = cluster.from_environment() if name in ("auto", "multi_worker") else None
-    choice = strategy.choose(name, found)
+    choice, found = chosen(name)
     if choice.kind == "multi_worker":
         versions = {package: importlib.metadata.version(package) for package in _PACKAGES}
         versions["tf-sigma-vae"] = __version__
@@ -52,7 +63,7 @@ def connect(
 
 
 def _description(choice: strategy.Choice, built: tf.distribute.Strategy) -> str:
-    replicas, workers = built.num_replicas_in_sync, agreement.num_workers(built)
+    replicas, workers = built.num_replicas_in_sync, num_workers(built)
     of_workers = f" in {workers} workers" if workers > 1 else ""
     how_many = f"; {replicas} replicas{of_workers}" if replicas > 1 else ""
     return f"strategy: {choice.kind} ({choice.reason}){how_many}"

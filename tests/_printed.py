@@ -1,0 +1,24 @@
+"""Runs scripts of the tests in processes of their own, where devices and strategies are set."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+SECONDS = 240
+
+
+def printed_by(module, *args):
+    """What a module prints as JSON, in its last line, when it is run with these arguments."""
+    finished = subprocess.run(
+        [sys.executable, "-m", module, *map(str, args)],
+        cwd=pathlib.Path(__file__).parents[1],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return json.loads(finished.stdout.splitlines()[-1])
