@@ -5,6 +5,7 @@ from tf_sigma_vae.distributions.discretized_logistic_mixture import DiscretizedL
 from tf_sigma_vae.distributions.grey_level_bits import GreyLevelBits
 from tf_sigma_vae.distributions.grey_level_categorical import GreyLevelCategorical
 from tf_sigma_vae.distributions.marginal_gaussian import MarginalGaussian
+from tf_sigma_vae.distributions.named_parameters import from_parameters, to_parameters
 from tf_sigma_vae.distributions.student_t import StudentT
 
 __all__ = [
@@ -14,4 +15,6 @@ __all__ = [
     "MarginalGaussian",
     "StudentT",
     "bin_log_mass",
+    "from_parameters",
+    "to_parameters",
 ]

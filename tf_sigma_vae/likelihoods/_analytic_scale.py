@@ -26,6 +26,7 @@ class AnalyticScaleLikelihood(_gaussian.GaussianLikelihood):
     """
 
     needs_calibration = True
+    scale_per = "image"
 
     def __init__(
         self, per_image: bool, floor: float, momentum: float, loc_activation: str, **kwargs

@@ -28,12 +28,15 @@ class Likelihood(keras.layers.Layer):
         it is no normalised likelihood.
       has_scale: Whether the distribution has a scale to report; `log_scale` is None without one.
       value_range: `(low, high)` in which `x` must lie, or None for any real value.
+      scale_per: What the scale of an image may differ by: `"image"` (nothing: it is one number),
+        `"channel"` or `"element"`.
       needs_calibration: Whether the stored scale is a statistic of the training set, set by
         `calibrate`, rather than a constant, a weight or an output of the network.
     """
 
     measure: ClassVar[str | None] = "density"
     has_scale: ClassVar[bool] = True
+    scale_per: ClassVar[str] = "element"
     needs_calibration: bool = False
     value_range: tuple[float, float] | None = None
 
@@ -72,6 +75,13 @@ class Likelihood(keras.layers.Layer):
             return None
         log_scale = tf.math.log(distribution.stddev())
         return tf.reduce_mean(log_scale, axis=list(range(1, log_scale.shape.rank)))
+
+    def parameters(self, distribution: tfd.Distribution) -> dict[str, tf.Tensor]:
+        """The tensors that determine a distribution of this likelihood, by name, the batch first.
+
+        See `distributions.to_parameters`; `distributions.from_parameters` is the inverse.
+        """
+        return distributions.to_parameters(distribution, self.scale_per)
 
     def bin_log_mass(self, distribution: tfd.Distribution, x) -> tf.Tensor:
         """Log-probability of the 8-bit images `x` (scaled as `k / 255`), float64 `[B]`, nats.

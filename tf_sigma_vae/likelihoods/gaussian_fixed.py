@@ -15,6 +15,8 @@ from tf_sigma_vae.likelihoods import _gaussian
 class GaussianFixed(_gaussian.GaussianLikelihood):
     """Gaussian with a constant scale, in the unit of the data."""
 
+    scale_per = "image"
+
     def __init__(self, scale: float = 1.0, loc_activation: str = "sigmoid", **kwargs):
         """Builds the layer.
 

@@ -13,6 +13,8 @@ from tf_sigma_vae.likelihoods import _trainable_scale
 class GaussianPerChannel(_trainable_scale.TrainableScaleLikelihood):
     """Gaussian with `C` trainable `log_scale`."""
 
+    scale_per = "channel"
+
     def scale_shape(self, params_shape):
         """One scale a channel, `[C]`."""
         return (params_shape[-1],)

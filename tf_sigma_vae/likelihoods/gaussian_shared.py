@@ -16,6 +16,8 @@ from tf_sigma_vae.likelihoods import _trainable_scale
 class GaussianShared(_trainable_scale.TrainableScaleLikelihood):
     """Gaussian with one trainable scalar `log_scale`."""
 
+    scale_per = "image"
+
     def scale_shape(self, params_shape):
         """A scalar."""
         return ()

@@ -21,6 +21,8 @@ from tf_sigma_vae.likelihoods import _gaussian
 class Mse(_gaussian.GaussianLikelihood):
     """Gaussian of variance `D / 2`: its gradient is that of the mean squared error."""
 
+    scale_per = "image"
+
     def distribution(self, params, x=None, training=False):
         """See `Likelihood.distribution`."""
         self.ensure_built(params.shape)

@@ -18,6 +18,7 @@ import tensorflow_probability as tfp
 
 from tf_sigma_vae import noise, objectives, rows
 from tf_sigma_vae.likelihoods import Likelihood
+from tf_sigma_vae.models import _serving
 from tf_sigma_vae.models._images import require_grey_levels, require_images
 from tf_sigma_vae.models._output import Output
 from tf_sigma_vae.models._own_objective import OwnObjective
@@ -91,6 +92,14 @@ class LatentVariableModel(OwnObjective, keras.Model):
     @abstractmethod
     def decode(self, z) -> tfd.Distribution:
         """The likelihood p(x given z), with the stored scale."""
+
+    @abstractmethod
+    def score(self, x, noise_ids, training=False) -> Output:
+        """What `call` gives, with the noise of the posterior drawn by ids, uint32 `[B, 2]`."""
+
+    @abstractmethod
+    def sample_prior(self, noise_ids, temperature: float = 1.0) -> tf.Tensor:
+        """Draws `z` from the prior, each row by its id, uint32 `[n, 2]`."""
 
     @abstractmethod
     def log_importance_weights(self, x, num_samples: int, first_sample=0) -> tf.Tensor:
@@ -230,6 +239,20 @@ class LatentVariableModel(OwnObjective, keras.Model):
             "distortion": output.distortion,
             "elbo": objectives.elbo(output.distortion, output.rate),
         }
+
+    # -- serving
+
+    def signatures(self, validation_scores=None) -> dict[str, _serving.Function]:
+        """What an exported model answers to; see `ImageSignatures`.
+
+        Args:
+          validation_scores: `[n]`, anomaly scores (negative elbo, nats) of images that the model
+            has not been trained on, for the p-value of `anomaly`; None leaves the p-value out.
+
+        Raises:
+          NotCalibratedError: If an analytic likelihood holds no scale.
+        """
+        return _serving.ImageSignatures(self, validation_scores).functions()
 
     # -- calibration
 

@@ -1,10 +1,14 @@
 """What models with an objective of their own share: how Keras configures and saves them."""
 
+import os
+from abc import abstractmethod
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_sigma_vae.likelihoods import Likelihood
+from tf_sigma_vae.models import _serving
 from tf_sigma_vae.models._steps import Steps
 from tf_sigma_vae.replicas import global_count, host_value
 
@@ -85,6 +89,36 @@ class OwnObjective(Steps):
         """
         self.likelihood.require_scale()
         super().save(filepath, overwrite=overwrite, **kwargs)
+
+    def export(self, filepath, format="tf_saved_model", verbose=None, **kwargs):
+        """Writes a SavedModel that answers to `signatures()`, without Keras or TFP.
+
+        `sigma-vae-export` does more: it compares what it wrote with the model, and publishes it as
+        a version that a server finds.
+
+        Args:
+          filepath: A new or empty folder.
+          format: Only `"tf_saved_model"`; `export.convert` writes TFLite and ONNX.
+          verbose: Accepted and not used: nothing is printed.
+          **kwargs: Of `signatures`.
+
+        Raises:
+          ValueError: On another format.
+          FileExistsError: If there is something in the folder.
+          NotCalibratedError: If an analytic likelihood holds no scale yet.
+        """
+        if format != "tf_saved_model":
+            raise ValueError(
+                f"format must be 'tf_saved_model', got {format!r}; "
+                "tf_sigma_vae.export.convert writes TFLite and ONNX"
+            )
+        if os.path.exists(filepath) and (not os.path.isdir(filepath) or os.listdir(filepath)):
+            raise FileExistsError(f"there is something in {os.fspath(filepath)!r} already")
+        _serving.write(self, filepath, self.signatures(**kwargs))
+
+    @abstractmethod
+    def signatures(self) -> dict[str, _serving.Function]:
+        """What an exported model answers to: functions of named tensors, by name."""
 
     def mean_over_global_batch(self, per_example, sample_weight=None, training=True) -> tf.Tensor:
         """What the examples at hand add to the mean over the global batch, a scalar.

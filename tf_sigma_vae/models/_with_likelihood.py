@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tf_sigma_vae import plugins, rows
 from tf_sigma_vae.likelihoods import Likelihood
+from tf_sigma_vae.models import _serving
 from tf_sigma_vae.models._images import require_grey_levels, require_images
 from tf_sigma_vae.models._own_objective import OwnObjective
 from tf_sigma_vae.models._parts import require_num_parts
@@ -75,6 +76,7 @@ class WithLikelihood(OwnObjective, keras.Model):
         if not all(size is None or isinstance(size, int) for size in shape):
             raise ValueError(f"the backbone must have one output, its output shape is {shape}")
         self.params_shape = tuple(shape)
+        self.inputs_shape = (None, *input_shape[1:])
         self.likelihood.ensure_built(self.params_shape)
         self.built = True
 
@@ -188,6 +190,27 @@ class WithLikelihood(OwnObjective, keras.Model):
     def _calibration_statistic(self, x, y):
         self._require_targets(y)
         return self.likelihood.calibration_statistic(self.backbone(x, training=False), y)
+
+    def signatures(self) -> dict[str, _serving.Function]:
+        """`serving_default`: `inputs` to the parameters of p(y|x), see `Likelihood.parameters`.
+
+        Raises:
+          ValueError: If the model has not seen an input yet.
+          NotCalibratedError: If an analytic likelihood holds no scale.
+        """
+        if not self.built:
+            raise ValueError("the shape of the inputs is not known yet: call the model once")
+        self.likelihood.require_scale()
+        given = getattr(self.backbone, "inputs", None)
+        dtype = given[0].dtype if given else "float32"
+        inputs = tf.TensorSpec(self.inputs_shape, dtype, "inputs")
+
+        @tf.function(input_signature=[inputs])
+        def predict(inputs):
+            inputs = tf.ensure_shape(inputs, self.inputs_shape)
+            return self.likelihood.parameters(self(inputs, training=False))
+
+        return {"serving_default": predict}
 
     def get_config(self):
         """Constructor arguments, for `from_config`."""

@@ -129,14 +129,17 @@ class Vae(LatentVariableModel):
         Returns:
           An `Output`.
         """
+        return self.score(x, self.posterior_noise_ids(x, training), training)
+
+    def score(self, x, noise_ids, training=False) -> Output:
+        """See `LatentVariableModel.score`."""
         check = self.finite if training else (lambda tensor, name: tensor)
         # The exact values, before the policy of the networks rounds them.
         x = tf.convert_to_tensor(x)
         posterior = self.encode(x)
         loc = check(posterior.distribution.loc, "posterior loc")
         scale = check(posterior.distribution.scale, "posterior scale")
-        ids = self.posterior_noise_ids(x, training)
-        z = loc + scale * noise.normal(ids, [self.latent_size])
+        z = loc + scale * noise.normal(noise_ids, [self.latent_size])
         params = check(self.decoder(z), "decoder output (params)")
         likelihood = self.likelihood.distribution(params, x, training)
         rate_groups = tfd.kl_divergence(posterior.distribution, self.prior.distribution)
@@ -152,6 +155,10 @@ class Vae(LatentVariableModel):
             distortion=check(distortion, "distortion"),
         )
 
+    def sample_prior(self, noise_ids, temperature: float = 1.0) -> tf.Tensor:
+        """Draws `z` `[n, latent_size]` from the prior, each row by its id, uint32 `[n, 2]`."""
+        return temperature * noise.normal(noise_ids, [self.latent_size])
+
     def sample(self, num_samples: int, seed: int = 0, temperature: float = 1.0):
         """Draws from the prior.
 
@@ -164,7 +171,7 @@ class Vae(LatentVariableModel):
           Triple `(likelihood, image, z)`: the distribution p(x|z), whose `mean()` is the clean
           sample; `image` `[n, H, W, C]` drawn from it, with the decoder's noise; `z`.
         """
-        z = temperature * noise.normal(noise.row_ids(num_samples, seed), [self.latent_size])
+        z = self.sample_prior(noise.row_ids(num_samples, seed), temperature)
         likelihood = self.decode(z)
         return likelihood, likelihood.sample(seed=[seed, 1]), z
 

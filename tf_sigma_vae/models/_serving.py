@@ -1,0 +1,272 @@
+"""What a saved model answers to: the functions that TensorFlow Serving calls signatures.
+
+Every input and output has the batch as its first, unknown dimension, and no row has an influence on
+another: a server joins and splits requests as it likes. The shape is the first thing checked, for
+a server does not compare it with the signature. Random numbers are functions of the seed of their
+row, so that a request repeats. Outputs are float32, PNG files aside.
+
+The values of images cannot be checked by an error, which would fail the requests that share a
+batch: a row with a value out of range or not finite is answered by NaN.
+"""
+
+import math
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from tf_sigma_vae import noise, objectives
+from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS
+from tf_sigma_vae.models._images import RANGE_TOLERANCE
+
+LARGEST_Z_SCORE = 4.0
+"""Standard deviations that the PNG of z-scores shows: -4 is black, 0 mid grey, 4 white."""
+
+_Z_STREAM, _IMAGE_STREAM = 0, 1
+"""Of the random numbers of one seed: those that draw z, and the decoder's noise."""
+
+_PNG_CHANNELS = (1, 3)
+
+Function = tf.types.experimental.PolymorphicFunction
+
+
+class ImageSignatures:
+    """The signatures of a latent-variable model of images.
+
+        serving_default,
+        reconstruct        images            mean[, scale]             of p(x|z), z the mean of q
+        encode             images            z_mean, z_scale           of q(z|x)
+        decode             z                 mean, ...                 `Likelihood.parameters`
+        sample             seed              image, mean, z            z from the prior
+        elbo               images, seed      elbo, log_prob, rate, bits_per_dim
+        anomaly            images            score[, p_value], z_score
+        reconstruct_bytes  image_bytes       mean_bytes
+        anomaly_bytes      image_bytes       score[, p_value], z_score_bytes
+
+    `images` are float32 `[B, H, W, C]` in [0, 1], `z` float32 `[B, latent_size]`, `seed` int32
+    `[B, 2]`, `image_bytes` strings `[B]`, PNG or JPEG files of that size. `elbo` draws z by the
+    seed; `anomaly` as the model does when it is called, so that its score, the negative elbo in
+    nats, is that of an evaluation. `bits_per_dim` is by density for densities and by mass for the
+    others. `p_value` is the split-conformal one against the scores of validation images,
+
+        p = (1 + #{validation scores >= score}) / (1 + n):
+
+    for images like those p is at most t with a probability of at most t (Vovk et al. 2005).
+    `z_score` `[B, H, W, C]` is `(x - mean) / stddev` of p(x|z), by the z of the score.
+    """
+
+    def __init__(self, model, validation_scores=None):
+        """Builds the signatures.
+
+        Args:
+          model: A `LatentVariableModel` with a flat latent.
+          validation_scores: `[n]`, anomaly scores of images that the model has not been trained on;
+            without them there is no p-value.
+
+        Raises:
+          NotCalibratedError: If an analytic likelihood holds no scale.
+        """
+        model.likelihood.require_scale()
+        self.model = model
+        self.num_dims = math.prod(model.image_shape)
+        self.sorted_scores = None
+        if validation_scores is not None:
+            self.sorted_scores = tf.sort(tf.cast(validation_scores, tf.float32))
+
+    def functions(self) -> dict[str, Function]:
+        """`tf.function` objects by name, with their input signatures; the outputs by name."""
+        images = tf.TensorSpec([None, *self.model.image_shape], tf.float32, "images")
+        seed = tf.TensorSpec([None, 2], tf.int32, "seed")
+        z = tf.TensorSpec([None, self.model.latent_size], tf.float32, "z")
+        files = tf.TensorSpec([None], tf.string, "image_bytes")
+        inputs = {
+            self.reconstruct: [images],
+            self.encode: [images],
+            self.decode: [z],
+            self.sample: [seed],
+            self.elbo: [images, seed],
+            self.anomaly: [images],
+        }
+        if self.model.image_shape[-1] in _PNG_CHANNELS:
+            inputs |= {self.reconstruct_bytes: [files], self.anomaly_bytes: [files]}
+        functions = {
+            function.__name__: tf.function(_checked(function, specs), input_signature=specs)
+            for function, specs in inputs.items()
+        }
+        # One object under two names is traced once.
+        return {"serving_default": functions["reconstruct"], **functions}
+
+    # -- images in, or z
+
+    def reconstruct(self, images):
+        """`mean`, and `scale` where there is one."""
+        x, is_valid = self._valid(images)
+        z = self.model.encode(x).mean()
+        parameters = self.model.likelihood.parameters(self.model.decode(z))
+        names = ("mean", "scale") if self.model.likelihood.has_scale else ("mean",)
+        return _nan_unless(is_valid, {name: parameters[name] for name in names})
+
+    def encode(self, images):
+        """`z_mean` and `z_scale`."""
+        x, is_valid = self._valid(images)
+        posterior = self.model.encode(x)
+        return _nan_unless(is_valid, {"z_mean": posterior.mean(), "z_scale": posterior.stddev()})
+
+    def decode(self, z):
+        """The parameters of p(x|z) by name."""
+        return self.model.likelihood.parameters(self.model.decode(z))
+
+    def elbo(self, images, seed):
+        """The bound and its terms, z drawn by the seed."""
+        x, is_valid = self._valid(images)
+        output = self.model.score(x, _ids(seed, _Z_STREAM))
+        elbo = objectives.elbo(output.distortion, output.rate)
+        values = {"elbo": elbo, "log_prob": -output.distortion, "rate": output.rate}
+        values["bits_per_dim"] = self._bits_per_dim(output, x)
+        return _nan_unless(is_valid, values)
+
+    def anomaly(self, images):
+        """`score`, `p_value` and `z_score`."""
+        x, is_valid = self._valid(images)
+        return _nan_unless(is_valid, self._anomaly(x))
+
+    def _anomaly(self, x):
+        output = self.model(x, training=False)
+        score = output.distortion + output.rate
+        likelihood = output.likelihood
+        found = {"score": score, "z_score": (x - likelihood.mean()) / likelihood.stddev()}
+        if self.sorted_scores is not None:
+            num_scores = tf.size(self.sorted_scores)
+            num_below = tf.searchsorted(self.sorted_scores, score, side="left")
+            above = tf.cast(num_scores - num_below, tf.float32)
+            found["p_value"] = (1.0 + above) / (1.0 + tf.cast(num_scores, tf.float32))
+        return found
+
+    # -- samples
+
+    def sample(self, seed):
+        """`z` from the prior, the `mean` of p(x|z), and an `image` drawn from it."""
+        z = self.model.sample_prior(_ids(seed, _Z_STREAM))
+        # The decoder's output, not its distribution: a loop over rows takes tensors.
+        params = self.model.decoder(z)
+        image_seeds = tf.bitcast(_ids(seed, _IMAGE_STREAM), tf.int32)
+
+        def image_of_row(row):
+            row_params, row_seed = row
+            distribution = self.model.likelihood.distribution(row_params[tf.newaxis])
+            return distribution.sample(seed=row_seed)[0]
+
+        # TFP draws a batch by one seed: here every row has its own.
+        image = tf.map_fn(
+            image_of_row,
+            (params, image_seeds),
+            fn_output_signature=tf.TensorSpec(self.model.image_shape, tf.float32),
+        )
+        mean = self.model.likelihood.distribution(params).mean()
+        return {"image": image, "mean": mean, "z": z}
+
+    # -- files in
+
+    def reconstruct_bytes(self, image_bytes):
+        """`mean_bytes`, PNG."""
+        return {"mean_bytes": _to_png(self.reconstruct(self._from_files(image_bytes))["mean"])}
+
+    def anomaly_bytes(self, image_bytes):
+        """As `anomaly`, the map of z-scores as PNG; see `LARGEST_Z_SCORE`."""
+        found = self._anomaly(self._from_files(image_bytes))
+        z_score = found.pop("z_score")
+        return {**found, "z_score_bytes": _to_png(0.5 + 0.5 * z_score / LARGEST_Z_SCORE)}
+
+    def _from_files(self, image_bytes):
+        def one(file):
+            # Reads JPEG files too. The server checks no shape.
+            pixels = tf.io.decode_png(file, channels=self.model.image_shape[-1])
+            return tf.ensure_shape(pixels, self.model.image_shape)
+
+        pixels = tf.map_fn(
+            one, image_bytes, fn_output_signature=tf.TensorSpec(self.model.image_shape, tf.uint8)
+        )
+        return _grey_values(pixels)
+
+    # -- values
+
+    def _valid(self, images):
+        """The images, with zeros in place of the rows that cannot be used, and which those are."""
+        is_valid = tf.math.is_finite(images)
+        if self.model.likelihood.value_range is not None:
+            low, high = self.model.likelihood.value_range
+            tolerance = RANGE_TOLERANCE * (high - low)
+            is_valid &= (images >= low - tolerance) & (images <= high + tolerance)
+        is_valid = tf.reduce_all(is_valid, axis=[1, 2, 3])
+        x = tf.where(is_valid[:, tf.newaxis, tf.newaxis, tf.newaxis], images, 0.0)
+        if self.model.likelihood.measure == "mass":
+            x = _grey_values(tf.round(x * (GREY_LEVELS - 1)))
+        return x, is_valid
+
+    def _bits_per_dim(self, output, x):
+        likelihood = self.model.likelihood
+        if likelihood.measure is not None:
+            nll = output.distortion + output.rate
+            return objectives.bits_per_dim(nll, self.num_dims, likelihood.measure)
+        log_mass = tf.cast(likelihood.bin_log_mass(output.likelihood, x), tf.float32)
+        return objectives.bits_per_dim(output.rate - log_mass, self.num_dims, "mass")
+
+
+def write(model, folder: str, functions: dict[str, Function]) -> None:
+    """Writes a SavedModel that needs neither Keras nor TensorFlow Probability.
+
+    Args:
+      model: The model whose weights the functions read.
+      folder: A new or empty folder.
+      functions: The signatures by name.
+    """
+    module = tf.Module()
+    # Keras wraps TensorFlow's variables; these are what the graphs have captured.
+    module.weights = [weight.value for weight in model.weights]
+    signatures = {name: function.get_concrete_function() for name, function in functions.items()}
+    # Inference only: no gradients, which would bring functions that no server calls.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, os.fspath(folder), signatures=signatures, options=options)
+
+
+def _checked(function, specs):
+    """The function, after a check of the shapes of its inputs."""
+
+    def checked(*inputs):
+        pairs = zip(inputs, specs, strict=True)
+        return function(*(tf.ensure_shape(value, spec.shape) for value, spec in pairs))
+
+    return checked
+
+
+def _grey_values(levels):
+    """`k / 255`, float32, of levels 0 ... 255 of any type.
+
+    Looked up: TensorFlow's optimizer makes a division by a constant a product, off by the last bit,
+    and the noise of the model is a function of all bits of the image.
+    """
+    values = np.arange(GREY_LEVELS, dtype=np.float32) / np.float32(GREY_LEVELS - 1)
+    return tf.gather(values, tf.cast(levels, tf.int32))
+
+
+def _ids(seed, stream: int):
+    """Ids of the random numbers of each row, uint32 `[B, 2]`; see `noise`."""
+    return noise.fold(tf.bitcast(seed, tf.uint32), stream)
+
+
+def _nan_unless(is_valid, outputs):
+    """The outputs with NaN in the rows that are not valid."""
+    return {
+        name: tf.where(
+            tf.reshape(is_valid, [-1] + [1] * (value.shape.rank - 1)),
+            tf.cast(value, tf.float32),
+            math.nan,
+        )
+        for name, value in outputs.items()
+    }
+
+
+def _to_png(images):
+    """PNG files, strings `[B]`, of images `[B, H, W, C]` in [0, 1]; others are clipped."""
+    levels = tf.cast(tf.round(tf.clip_by_value(images, 0.0, 1.0) * (GREY_LEVELS - 1)), tf.uint8)
+    return tf.map_fn(tf.io.encode_png, levels, fn_output_signature=tf.TensorSpec([], tf.string))
