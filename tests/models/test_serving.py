@@ -80,6 +80,16 @@ def test_row_that_cannot_be_scored_is_nan_and_leaves_the_others(functions):
             np.testing.assert_array_equal(value.numpy()[::3], expected[output].numpy()[::3])
 
 
+def test_latent_that_is_not_finite_is_nan_and_leaves_the_others(functions):
+    """By itself it would not show: rectifiers make a NaN zero."""
+    z = np.ones((3, 3), np.float32)
+    expected = functions["decode"](z)
+    z[1, 2] = np.nan
+    for output, value in functions["decode"](z).items():
+        assert np.all(np.isnan(value.numpy()[1]))
+        np.testing.assert_array_equal(value.numpy()[::2], expected[output].numpy()[::2])
+
+
 def test_wrong_shape_is_refused_by_the_graph_itself(functions):
     """A server does not compare shapes with the signature: the graph must."""
     x = images(1, (6, 4, 3))

@@ -5,8 +5,8 @@ another: a server joins and splits requests as it likes. The shape is the first 
 a server does not compare it with the signature. Random numbers are functions of the seed of their
 row, so that a request repeats. Outputs are float32, PNG files aside.
 
-The values of images cannot be checked by an error, which would fail the requests that share a
-batch: a row with a value out of range or not finite is answered by NaN.
+The values cannot be checked by an error, which would fail the requests that share a batch: a row
+with a value out of range or not finite is answered by NaN.
 """
 
 import math
@@ -114,7 +114,10 @@ class ImageSignatures:
 
     def decode(self, z):
         """The parameters of p(x|z) by name."""
-        return self.model.likelihood.parameters(self.model.decode(z))
+        is_valid = tf.reduce_all(tf.math.is_finite(z), axis=1)
+        # A NaN would not come through: rectifiers make it 0.
+        likelihood = self.model.decode(tf.where(is_valid[:, tf.newaxis], z, 0.0))
+        return _nan_unless(is_valid, self.model.likelihood.parameters(likelihood))
 
     def elbo(self, images, seed):
         """The bound and its terms, z drawn by the seed."""
