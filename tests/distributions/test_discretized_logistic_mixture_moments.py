@@ -160,7 +160,7 @@ def test_shapes_are_those_of_batch_and_event():
     assert x.shape == (5, 2, 3, 2) and distribution.sample(seed=0).shape == (2, 3, 2)
     assert distribution.log_prob(x).shape == (5, 2, 3)
     assert distribution.log_prob(x[0, 0, 0]).shape == (2, 3)
-    assert distribution.mean().shape == (2, 3, 2)
+    assert distribution.mean().shape == distribution.stddev().shape == (2, 3, 2)
 
 
 def test_parameters_broadcast_over_the_batch():
@@ -175,6 +175,7 @@ def test_parameters_broadcast_over_the_batch():
     np.testing.assert_array_equal(x, repeated.sample(4, seed=[1, 2]))
     np.testing.assert_allclose(shared.log_prob(x), repeated.log_prob(x), rtol=1e-12)
     np.testing.assert_allclose(shared.mean(), repeated.mean(), rtol=1e-12)
+    np.testing.assert_allclose(shared.variance(), repeated.variance(), rtol=1e-12)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
@@ -191,13 +192,14 @@ def test_graph_of_unknown_batch_size_and_xla_give_the_eager_values(jit_compile):
         distribution = DiscretizedLogisticMixture(*args[:-1])
         assert distribution.event_shape == (2,)
         x = distribution.sample(7, seed=[1, 2])
-        return distribution.log_prob(args[-1]), distribution.mean(), x
+        return distribution.log_prob(args[-1]), distribution.mean(), distribution.stddev(), x
 
     x = GREY[np.array([[0, 1], [30, 255], [254, 7]])].astype(np.float32)
-    log_prob, mean, samples = evaluate(*given, x)
+    log_prob, mean, stddev, samples = evaluate(*given, x)
     eager = DiscretizedLogisticMixture(*given)
     np.testing.assert_allclose(log_prob, eager.log_prob(x), rtol=1e-4)
     np.testing.assert_allclose(mean, eager.mean(), atol=1e-5)
+    np.testing.assert_allclose(stddev, eager.stddev(), atol=1e-5)
     assert samples.shape == (7, 3, 2) and np.all(np.isfinite(eager.log_prob(samples)))
 
 
