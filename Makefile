@@ -14,7 +14,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env test test-slow demo lint bench bench-heads bench-replicas clean
+.PHONY: help env test test-slow demo lint bench bench-heads bench-replicas bench-serving clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench-heads: $(ENV_STAMP) ## step time and peak memory of every likelihood (BENC
 
 bench-replicas: $(ENV_STAMP) ## equality, collectives and cost of several replicas (BENCH_ARGS=...)
 	$(BIN)/python benchmarks/replicas.py $(BENCH_ARGS)
+
+bench-serving: $(ENV_STAMP) ## latency of a served model against the Keras model (BENCH_ARGS=...)
+	$(BIN)/python benchmarks/serving.py $(BENCH_ARGS)
 
 clean: ## remove the environment and caches; what runs wrote stays
 	rm -rf "$(VENV)" build dist *.egg-info .pytest_cache .ruff_cache

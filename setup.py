@@ -23,6 +23,9 @@ def read_description() -> str:
     return readme.read_text(encoding="utf-8") if readme.exists() else ""
 
 
+# For `sigma-vae-export --convert=onnx`; TFLite needs nothing.
+CONVERT = ["tf2onnx>=1.17,<2", "onnxruntime>=1.20,<2"]
+
 TEST = [
     "pytest>=8.2,<10",
     "pytest-timeout>=2.3,<3",
@@ -37,6 +40,7 @@ TEST = [
     "pyyaml>=6,<7",
     # The server double of the tests, and the client's gRPC route; see `serving` below.
     "grpcio>=1.60,<2",
+    *CONVERT,
 ]
 
 setup(
@@ -100,6 +104,7 @@ setup(
         # tensorflow-serving-api itself would pull a second TensorFlow: whoever talks to a server
         # installs it with `pip install --no-deps tensorflow-serving-api`.
         "serving": ["grpcio>=1.60,<2"],
+        "convert": CONVERT,
         "benchmark": ["torch>=2.4,<3"],
     },
     entry_points={

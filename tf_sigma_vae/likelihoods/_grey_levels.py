@@ -39,4 +39,6 @@ def by_channel(params, size: int) -> tf.Tensor:
         )
     shape = tf.concat([tf.shape(params)[:-1], [channels, size]], axis=0)
     split = tf.reshape(tf.cast(params, tf.float32), shape)
-    return tf.ensure_shape(split, [*params.shape[:-1], channels, size])
+    # Not tf.ensure_shape, an operation that TFLite does not have.
+    split.set_shape([*params.shape[:-1], channels, size])
+    return split

@@ -99,8 +99,10 @@ class LogisticMixture(GreyLevelLikelihood):
     def _by_component(self, parameter, size: int) -> tf.Tensor:
         """`[..., size * K]` as `[..., size, K]`."""
         shape = tf.concat([tf.shape(parameter)[:-1], [size, self.num_components]], axis=0)
-        static = [*parameter.shape[:-1], size, self.num_components]
-        return tf.ensure_shape(tf.reshape(parameter, shape), static)
+        split = tf.reshape(parameter, shape)
+        # Not tf.ensure_shape, an operation that TFLite does not have.
+        split.set_shape([*parameter.shape[:-1], size, self.num_components])
+        return split
 
     def get_config(self):
         """Constructor arguments, for `from_config`."""

@@ -1,0 +1,110 @@
+"""What is refused before it is published."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests._models import images, set_weights, tiny_vae
+from tf_sigma_vae.export import check
+
+SHAPE = (4, 6, 3)
+
+
+@pytest.fixture(scope="module")
+def model():
+    made = set_weights(tiny_vae("gaussian_optimal", image_shape=SHAPE))
+    made.calibrate(images(20, SHAPE))
+    return made
+
+
+@pytest.fixture(scope="module")
+def functions(model):
+    return model.signatures(validation_scores=np.linspace(-9.0, 9.0, 7))
+
+
+@pytest.fixture(scope="module")
+def requests(model, functions):
+    return check.requests(model, functions, images(3, SHAPE))
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    model.export(tmp_path / "saved", validation_scores=np.linspace(-9.0, 9.0, 7))
+    return str(tmp_path / "saved")
+
+
+def test_scale_that_was_never_computed_is_refused():
+    with pytest.raises(check.ExportError, match="GaussianOptimal was never calibrated .*none"):
+        check.require_exportable(tiny_vae("gaussian_optimal"))
+
+
+def test_scale_of_the_last_batches_is_refused():
+    model = tiny_vae("gaussian_optimal_per_image", image_shape=SHAPE)
+    model.compile("sgd")
+    model.train_on_batch(images(8, SHAPE))
+    with pytest.raises(check.ExportError, match="moving average.*config.calibrate=True"):
+        check.require_exportable(model)
+    model.calibrate(images(8, SHAPE))
+    check.require_exportable(model)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weight_that_is_not_finite_is_refused_by_its_name(value):
+    model = tiny_vae("gaussian_fixed", image_shape=SHAPE)
+    weights = model.decoder.get_weights()
+    weights[0][1, 2] = value
+    model.decoder.set_weights(weights)
+    with pytest.raises(check.ExportError, match="1 of 15 values of the weight .*decoder.*kernel"):
+        check.require_exportable(model)
+
+
+def test_every_output_of_a_faithful_export_is_compared(functions, requests, folder):
+    found = check.differences(functions, folder, requests)
+    expected = {
+        (name, output)
+        for name, function in functions.items()
+        for output in function(*requests[name].values())
+    }
+    assert {(d.signature, d.output) for d in found} == expected
+    assert max(d.difference for d in found) <= check.TOLERANCE
+
+
+def test_export_of_other_weights_is_refused(model, functions, requests, folder):
+    kernel = model.decoder.weights[0]
+    before = kernel.numpy()
+    try:
+        kernel.assign(before * 1.001)
+        with pytest.raises(check.ExportError, match="differs from the Python model: .* by "):
+            check.differences(functions, folder, requests)
+    finally:
+        kernel.assign(before)
+
+
+def test_export_with_another_scale_is_refused(model, functions, requests, folder):
+    variance = model.likelihood.variance
+    before = variance.numpy()
+    try:
+        variance.assign(before * 1.001)
+        with pytest.raises(check.ExportError, match="scale of signature"):
+            check.differences(functions, folder, requests)
+    finally:
+        variance.assign(before)
+
+
+def test_answers_that_are_not_finite_are_refused(functions, requests, folder):
+    bad = {name: dict(given) for name, given in requests.items()}
+    bad["decode"]["z"] = np.full_like(bad["decode"]["z"], np.nan)
+    with pytest.raises(check.ExportError, match="of signature decode by nan"):
+        check.differences(functions, folder, bad)
+
+
+def test_requests_are_real_ones(model, functions):
+    x = images(3, SHAPE)
+    found = check.requests(model, functions, x)
+    assert set(found) == set(functions)
+    np.testing.assert_array_equal(found["encode"]["images"], x)
+    np.testing.assert_allclose(found["decode"]["z"], model.encode(x).mean())
+    file = found["anomaly_bytes"]["image_bytes"][1]
+    np.testing.assert_array_equal(tf.io.decode_png(file), np.round(255 * x[1]))
+    assert found["sample"]["seed"].dtype == np.int32
+    assert len({tuple(seed) for seed in found["sample"]["seed"]}) == 3
