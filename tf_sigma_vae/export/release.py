@@ -97,7 +97,7 @@ def _check(export_dir, version, keep, name: str, num_examples: int, formats) -> 
 def _write_saved_model(model, folder: str, scores, probes, name: str) -> dict[str, float]:
     """The SavedModel, compared with the model, and its warm-up requests; the differences."""
     functions = model.signatures(validation_scores=scores)
-    model.export(folder, validation_scores=scores)
+    model.export(folder, functions=functions)
     requests = check.requests(model, functions, probes)
     differences = check.differences(functions, folder, requests)
     warmup.write_requests(folder, check.requests(model, functions, probes[:1]), name)

@@ -90,7 +90,9 @@ class OwnObjective(Steps):
         self.likelihood.require_scale()
         super().save(filepath, overwrite=overwrite, **kwargs)
 
-    def export(self, filepath, format="tf_saved_model", verbose=None, **kwargs):
+    def export(
+        self, filepath, format="tf_saved_model", verbose=None, functions=None, **kwargs
+    ) -> None:
         """Writes a SavedModel that answers to `signatures()`, without Keras or TFP.
 
         `sigma-vae-export` does more: it compares what it wrote with the model, and publishes it as
@@ -100,6 +102,7 @@ class OwnObjective(Steps):
           filepath: A new or empty folder.
           format: Only `"tf_saved_model"`; `export.convert` writes TFLite and ONNX.
           verbose: Accepted and not used: nothing is printed.
+          functions: What `signatures` gave; it is called if None.
           **kwargs: Of `signatures`.
 
         Raises:
@@ -114,7 +117,7 @@ class OwnObjective(Steps):
             )
         if os.path.exists(filepath) and (not os.path.isdir(filepath) or os.listdir(filepath)):
             raise FileExistsError(f"there is something in {os.fspath(filepath)!r} already")
-        _serving.write(self, filepath, self.signatures(**kwargs))
+        _serving.write(self, filepath, functions or self.signatures(**kwargs))
 
     @abstractmethod
     def signatures(self) -> dict[str, _serving.Function]:
