@@ -1,0 +1,126 @@
+"""The way to a server by gRPC, with the official stubs."""
+
+import tensorflow as tf
+
+from tf_sigma_vae.export._transport import (
+    Metadata,
+    ServingError,
+    Signature,
+    TensorInfo,
+    shape_of,
+)
+
+_INSTALL = (
+    "gRPC needs two packages: `pip install grpcio` and `pip install --no-deps "
+    "tensorflow-serving-api` (with its dependencies it would bring a second TensorFlow); "
+    "an address that starts with http:// needs neither"
+)
+# No limit but that of protobuf, 2 GB: by default the channel refuses answers above 4 MB, which is
+# some 300 images of 64 x 64 x 3.
+_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # By default a server that was away for a while is looked for every two minutes only.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+
+
+class GrpcTransport:
+    """Talks to `PredictionService` and `ModelService`; threads may share it.
+
+    Args:
+      address: `"host:port"`.
+
+    Raises:
+      ImportError: If gRPC or the stubs are not installed.
+    """
+
+    names_version = True
+
+    def __init__(self, address: str):
+        try:
+            import grpc
+            from tensorflow_serving.apis import model_service_pb2_grpc as model_service
+            from tensorflow_serving.apis import prediction_service_pb2_grpc as prediction_service
+        except ImportError as error:
+            raise ImportError(f"{error}. {_INSTALL}") from error
+        self.address, self._grpc = address, grpc
+        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        self._prediction = prediction_service.PredictionServiceStub(self._channel)
+        self._model = model_service.ModelServiceStub(self._channel)
+
+    def predict(self, name, version, signature_name, signature, inputs, deadline):
+        """Outputs by name, and the version that gave them."""
+        from tensorflow_serving.apis.predict_pb2 import PredictRequest
+
+        request = PredictRequest()
+        self._fill(request.model_spec, name, version)
+        request.model_spec.signature_name = signature_name
+        for key, array in inputs.items():
+            request.inputs[key].CopyFrom(tf.make_tensor_proto(array))
+        response = self._call(self._prediction.Predict, request, deadline)
+        outputs = {key: tf.make_ndarray(proto) for key, proto in response.outputs.items()}
+        return outputs, response.model_spec.version.value
+
+    def metadata(self, name, version, deadline) -> Metadata:
+        """The signatures of a version, by default of the newest."""
+        from tensorflow_serving.apis import get_model_metadata_pb2 as messages
+
+        request = messages.GetModelMetadataRequest(metadata_field=["signature_def"])
+        self._fill(request.model_spec, name, version)
+        response = self._call(self._prediction.GetModelMetadata, request, deadline)
+        signatures = messages.SignatureDefMap()
+        response.metadata["signature_def"].Unpack(signatures)
+        return Metadata(
+            response.model_spec.version.value,
+            {
+                key: Signature(_infos(value.inputs), _infos(value.outputs))
+                for key, value in signatures.signature_def.items()
+                if value.method_name
+            },
+        )
+
+    def states(self, name, version, deadline) -> dict[int, tuple[str, str]]:
+        """State and message of the versions that the server knows."""
+        from tensorflow_serving.apis import get_model_status_pb2 as messages
+
+        request = messages.GetModelStatusRequest()
+        self._fill(request.model_spec, name, version)
+        response = self._call(self._model.GetModelStatus, request, deadline)
+        name_of = messages.ModelVersionStatus.State.Name
+        return {
+            status.version: (name_of(status.state), status.status.error_message)
+            for status in response.model_version_status
+        }
+
+    def close(self):
+        """Closes the channel."""
+        self._channel.close()
+
+    def _fill(self, spec, name, version):
+        spec.name = name
+        if version is not None:
+            spec.version.value = version
+
+    def _call(self, method, request, deadline):
+        try:
+            return method(request, timeout=deadline.left())
+        except self._grpc.RpcError as error:
+            code, message = error.code().name, error.details()
+            if code == "DEADLINE_EXCEEDED":
+                raise deadline.error(f" from {self.address} ({message})") from error
+            if code == "UNAVAILABLE":
+                message = f"{self.address} does not answer ({message})"
+            raise ServingError(code, message) from error
+
+
+def _infos(infos) -> dict:
+    """`TensorInfo` by name from a map of protos of that name."""
+    return {
+        key: TensorInfo(
+            tf.dtypes.as_dtype(info.dtype).name,
+            shape_of([dim.size for dim in info.tensor_shape.dim], info.tensor_shape.unknown_rank),
+        )
+        for key, info in infos.items()
+    }
