@@ -110,18 +110,20 @@ class Session:
             text = f"input names do not match: extra {sorted(extra)}, missing {sorted(missing)}"
             raise CApiError(INVALID_ARGUMENT, text)
         with self._idle:
-            if self._session is None:
+            session = self._session
+            if session is None:
                 raise CApiError(FAILED_PRECONDITION, "the session is closed")
             self._running += 1
         try:
             feeds = {wanted.inputs[name].name: value for name, value in inputs.items()}
-            return dict(zip(wanted.outputs, self._run(feeds, wanted.outputs.values()), strict=True))
+            values = self._run(session, feeds, wanted.outputs.values())
+            return dict(zip(wanted.outputs, values, strict=True))
         finally:
             with self._idle:
                 self._running -= 1
                 self._idle.notify_all()
 
-    def _run(self, feeds, outputs):
+    def _run(self, session, feeds, outputs):
         api, tensors = _clib.functions(), []
         fetched = (_clib.POINTER * len(outputs))()
         try:
@@ -129,7 +131,7 @@ class Session:
             fed = (_clib.POINTER * len(tensors))(*tensors)
             with _clib.status() as status:
                 api.TF_SessionRun(
-                    *(self._session, None, self._places(feeds), fed, len(feeds)),
+                    *(session, None, self._places(feeds), fed, len(feeds)),
                     *(self._places(info.name for info in outputs), fetched, len(fetched)),
                     *(None, 0, None, status),
                 )
@@ -139,7 +141,7 @@ class Session:
                 api.TF_DeleteTensor(tensor)
 
     def _places(self, names):
-        """The outputs of operations ("node:0") as an array of `TF_clib.Output`."""
+        """The outputs of operations ("node:0") as an array of `TF_Output`."""
         places = []
         for name in names:
             node, _, index = name.partition(":")
@@ -150,10 +152,13 @@ class Session:
         return (_clib.Output * len(places))(*places)
 
     def close(self):
-        """Waits for the running calls, then frees everything; a second time does nothing."""
+        """Refuses new calls, waits for the running ones and frees everything.
+
+        A second time does nothing.
+        """
         with self._idle:
-            self._idle.wait_for(lambda: not self._running)
             session, self._session = self._session, None
+            self._idle.wait_for(lambda: not self._running)
             graph, self._graph = self._graph, None
         if graph is None:
             return

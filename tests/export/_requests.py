@@ -58,6 +58,8 @@ def wrong_requests(given):
         "latent size": ("decode", {"z": z[:, :-1]}),
         "one seed": ("sample", {"seed": seed[:, 0]}),
         "rows that differ": ("elbo", {"images": x, "seed": seed[:-1]}),
+        "one seed for all": ("elbo", {"images": x, "seed": seed[:1]}),
+        "one image for all": ("elbo", {"images": x[:1], "seed": seed}),
         "garbage": ("reconstruct_bytes", {"image_bytes": garbage}),
         "size of a file": ("anomaly_bytes", {"image_bytes": other_size}),
     }

@@ -69,6 +69,8 @@ class ImageSignatures:
         model.likelihood.require_scale()
         self.model = model
         self.num_dims = math.prod(model.image_shape)
+        # Two signatures each: of arrays, and of files.
+        self.reconstruct, self.anomaly = tf.function(self._reconstruct), tf.function(self._anomaly)
         self.sorted_scores = None
         if validation_scores is not None:
             self.sorted_scores = tf.sort(tf.cast(validation_scores, tf.float32))
@@ -80,25 +82,25 @@ class ImageSignatures:
         z = tf.TensorSpec([None, self.model.latent_size], tf.float32, "z")
         files = tf.TensorSpec([None], tf.string, "image_bytes")
         inputs = {
-            self.reconstruct: [images],
-            self.encode: [images],
-            self.decode: [z],
-            self.sample: [seed],
-            self.elbo: [images, seed],
-            self.anomaly: [images],
+            "reconstruct": [images],
+            "encode": [images],
+            "decode": [z],
+            "sample": [seed],
+            "elbo": [images, seed],
+            "anomaly": [images],
         }
         if self.model.image_shape[-1] in _PNG_CHANNELS:
-            inputs |= {self.reconstruct_bytes: [files], self.anomaly_bytes: [files]}
+            inputs |= {"reconstruct_bytes": [files], "anomaly_bytes": [files]}
         functions = {
-            function.__name__: tf.function(_checked(function, specs), input_signature=specs)
-            for function, specs in inputs.items()
+            name: tf.function(_checked(getattr(self, name), specs), input_signature=specs)
+            for name, specs in inputs.items()
         }
         # One object under two names is traced once.
         return {"serving_default": functions["reconstruct"], **functions}
 
     # -- images in, or z
 
-    def reconstruct(self, images):
+    def _reconstruct(self, images):
         """`mean`, and `scale` where there is one."""
         x, is_valid = self._valid(images)
         z = self.model.encode(x).mean()
@@ -121,6 +123,10 @@ class ImageSignatures:
 
     def elbo(self, images, seed):
         """The bound and its terms, z drawn by the seed."""
+        # One row of either would be broadcast to all of the other.
+        tf.debugging.assert_equal(
+            tf.shape(images)[0], tf.shape(seed)[0], "images and seed must have as many rows"
+        )
         x, is_valid = self._valid(images)
         output = self.model.score(x, _ids(seed, _Z_STREAM))
         elbo = objectives.elbo(output.distortion, output.rate)
@@ -128,12 +134,9 @@ class ImageSignatures:
         values["bits_per_dim"] = self._bits_per_dim(output, x)
         return _nan_unless(is_valid, values)
 
-    def anomaly(self, images):
+    def _anomaly(self, images):
         """`score`, `p_value` and `z_score`."""
         x, is_valid = self._valid(images)
-        return _nan_unless(is_valid, self._anomaly(x))
-
-    def _anomaly(self, x):
         output = self.model(x, training=False)
         score = output.distortion + output.rate
         likelihood = output.likelihood
@@ -143,7 +146,7 @@ class ImageSignatures:
             num_below = tf.searchsorted(self.sorted_scores, score, side="left")
             above = tf.cast(num_scores - num_below, tf.float32)
             found["p_value"] = (1.0 + above) / (1.0 + tf.cast(num_scores, tf.float32))
-        return found
+        return _nan_unless(is_valid, found)
 
     # -- samples
 
@@ -176,7 +179,7 @@ class ImageSignatures:
 
     def anomaly_bytes(self, image_bytes):
         """As `anomaly`, the map of z-scores as PNG; see `LARGEST_Z_SCORE`."""
-        found = self._anomaly(self._from_files(image_bytes))
+        found = self.anomaly(self._from_files(image_bytes))
         z_score = found.pop("z_score")
         return {**found, "z_score_bytes": _to_png(0.5 + 0.5 * z_score / LARGEST_Z_SCORE)}
 
