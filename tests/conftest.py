@@ -12,7 +12,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 # Files that take a minute or more, most of it waiting for processes of their own.
-_LONG = ("multi_worker/test_training", "conformance/test_replicas", "tests/test_replicas")
+_LONG = (
+    "multi_worker/test_training",
+    "conformance/test_replicas",
+    "tests/test_replicas",
+    "export/test_isolated",
+    "training/test_preemption",
+)
 _LOOPBACK = ("127.", "::1", "localhost", "0.0.0.0")
 
 

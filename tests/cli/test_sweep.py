@@ -81,6 +81,7 @@ def test_the_flags_reach_the_sweep(command, trainings, tmp_path):
     assert f"wrote {tmp_path}/table.md" in command.output
 
 
+@pytest.mark.slow
 def test_three_seeds_are_enough(command, trainings, tmp_path):
     assert command(*TINY, *FEW, f"--workdir={tmp_path}") == 0
     assert "warning" not in command.error

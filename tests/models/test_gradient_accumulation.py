@@ -130,6 +130,7 @@ def test_mixed_precision_rounds_each_part_and_no_more(policy):
         assert 0 < update and np.max(np.abs(same - one)) <= BFLOAT16 * update
 
 
+@pytest.mark.slow
 def test_compiled_by_xla_the_parts_make_the_same_step():
     whole = trained(1, batch=NUM_EXAMPLES)
     # XLA fuses and reorders sums.

@@ -26,6 +26,7 @@ def finished(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_ends_like_one_that_was_not(finished, tmp_path, monkeypatch, capsys):
     kill = killed(monkeypatch, WriteCheckpoints, "on_train_batch_end", "after", step=2)
     with kill, pytest.raises(Killed):
