@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests._models import LATENT_SIZE, images, set_weights, tiny_vae
+from tests.export._requests import INPUTS
 from tests.export._small_models import IMAGE_SHAPE
 from tf_sigma_vae.export import check, server_files
 from tf_sigma_vae.models import _serving
@@ -14,17 +15,6 @@ from tf_sigma_vae.models import _serving
 VERSIONS = (1, 2)
 NUM_ROWS = server_files.MAX_BATCH_SIZE + 6
 """More than one request may have."""
-SIGNATURES = {
-    "serving_default": ("images",),
-    "reconstruct": ("images",),
-    "encode": ("images",),
-    "decode": ("z",),
-    "sample": ("seed",),
-    "elbo": ("images", "seed"),
-    "anomaly": ("images",),
-    "reconstruct_bytes": ("image_bytes",),
-    "anomaly_bytes": ("image_bytes",),
-}
 # Between the scores of the images, far from each of them.
 _SCORES = (40.0, 60.0, 80.0, 100.0)
 
@@ -74,7 +64,7 @@ def build(root) -> dict[int, RealVersion]:
         found[version] = RealVersion(
             folder,
             check.requests(model, functions, given["images"][:1]),
-            {name: _answer(functions[name], given, names) for name, names in SIGNATURES.items()},
+            {name: _answer(functions[name], given, names) for name, names in INPUTS.items()},
             model.decode(given["z"]).log_prob(given["images"]).numpy(),
         )
     return found

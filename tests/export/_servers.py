@@ -9,6 +9,7 @@ import sys
 from tf_sigma_vae.export import server_files
 
 HOST = "127.0.0.1"
+ROUTES = ("grpc", "rest")
 _STOP_SECONDS = 30
 
 

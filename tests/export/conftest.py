@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 
+from tests.export import _servers
+
 NAME = "tiny"
 FACTORS = {1: 1.0, 2: 2.0}
 
@@ -43,11 +45,14 @@ def publish_copy():
     return copy
 
 
+@pytest.fixture(params=_servers.ROUTES)
+def route(request):
+    return request.param
+
+
 @pytest.fixture
 def run_double(repository_root, tmp_path):
     """Returns `run_double(base, **options)`, which starts a test double until the test ends."""
-    from tests.export import _servers
-
     started = []
 
     def run(base, **options):

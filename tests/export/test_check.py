@@ -69,26 +69,22 @@ def test_every_output_of_a_faithful_export_is_compared(functions, requests, fold
     assert max(d.difference for d in found) <= check.TOLERANCE
 
 
-def test_export_of_other_weights_is_refused(model, functions, requests, folder):
-    kernel = model.decoder.weights[0]
-    before = kernel.numpy()
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("decoder", "differs from the Python model: .* by "),
+        ("likelihood", "scale of signature"),
+    ],
+)
+def test_export_of_another_model_is_refused(model, functions, requests, folder, part, message):
+    variable = getattr(model, part).weights[0]
+    before = variable.numpy()
     try:
-        kernel.assign(before * 1.001)
-        with pytest.raises(check.ExportError, match="differs from the Python model: .* by "):
+        variable.assign(before * 1.001)
+        with pytest.raises(check.ExportError, match=message):
             check.differences(functions, folder, requests)
     finally:
-        kernel.assign(before)
-
-
-def test_export_with_another_scale_is_refused(model, functions, requests, folder):
-    variance = model.likelihood.variance
-    before = variance.numpy()
-    try:
-        variance.assign(before * 1.001)
-        with pytest.raises(check.ExportError, match="scale of signature"):
-            check.differences(functions, folder, requests)
-    finally:
-        variance.assign(before)
+        variable.assign(before)
 
 
 def test_answers_that_are_not_finite_are_refused(functions, requests, folder):

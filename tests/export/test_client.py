@@ -9,12 +9,12 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tests.export import _load, _servers
+from tests.export._servers import ROUTES
 from tests.export._small_models import IMAGE_SHAPE, PNG, z_mean
 from tf_sigma_vae.export.client import Client, ServingError, Signature, TensorInfo
 
 tfd = tfp.distributions
 
-ROUTES = ("grpc", "rest")
 MAX_ROWS = 20_000
 # Values of few bits, so that sums are exact in any order.
 X = np.float32(np.random.default_rng(0).integers(0, 9, size=(20, *IMAGE_SHAPE)) / 8)
@@ -25,11 +25,6 @@ def server(repository_root, tmp_path_factory, small_versions, model_name):
     base, log = small_versions[1].parent, tmp_path_factory.mktemp("double") / "log"
     with _servers.start_double(repository_root, base, model_name, log, max_rows=MAX_ROWS) as double:
         yield double
-
-
-@pytest.fixture(params=ROUTES)
-def route(request):
-    return request.param
 
 
 @pytest.fixture

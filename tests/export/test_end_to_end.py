@@ -12,14 +12,14 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tests.export import _load, _real_versions, _servers
-from tests.export._real_versions import SIGNATURES
+from tests.export._requests import INPUTS
+from tests.export._servers import ROUTES
 from tests.export._small_models import IMAGE_SHAPE
 from tf_sigma_vae.export import server_files, warmup
 from tf_sigma_vae.export._transport import Deadline
 from tf_sigma_vae.export.client import Client, ServingError
 
 BINARY = "TENSORFLOW_MODEL_SERVER"
-ROUTES = ("grpc", "rest")
 NUM_THREADS = 8
 READY_SECONDS = 120
 CALL_SECONDS = 60
@@ -98,17 +98,12 @@ def _send(client, signature, arrays, version=None):
 @pytest.fixture(scope="module")
 def server(start, publish, tmp_path_factory, model_name):
     base = tmp_path_factory.mktemp("served") / model_name
-    publish(1, base, 1, warm=SIGNATURES)
+    publish(1, base, 1, warm=INPUTS)
     publish(2, base, 2)
     with start(base, num_versions=2) as running:
         for version in (1, 2):
             _connect(running, "grpc", model_name, version=version).close()
         yield running
-
-
-@pytest.fixture(params=ROUTES)
-def route(request):
-    return request.param
 
 
 @pytest.fixture
@@ -146,10 +141,10 @@ def _call(client, name, rows):
     return getattr(client, name)(*rows.values())
 
 
-@pytest.mark.parametrize("name", SIGNATURES)
+@pytest.mark.parametrize("name", INPUTS)
 def test_every_signature_answers_as_python_does(connect, versions, inputs, name):
     client, expected = connect(version=1), versions[1].expected[name]
-    rows = {key: inputs[key] for key in SIGNATURES[name]}
+    rows = {key: inputs[key] for key in INPUTS[name]}
     _assert_equal(_call(client, name, rows), expected)
     one = {key: array[:1] for key, array in rows.items()}
     _assert_equal(_call(client, name, one), {key: v[:1] for key, v in expected.items()})
@@ -169,7 +164,7 @@ def test_the_newest_version_answers_where_none_is_asked(connect, versions, input
 def test_the_server_declares_the_signatures(connect):
     found = connect().signatures
     assert {name: set(found[name].inputs) for name in found} == {
-        name: set(names) for name, names in SIGNATURES.items()
+        name: set(names) for name, names in INPUTS.items()
     }
     assert found["elbo"].inputs["seed"] == ("int32", (None, 2))
     assert found["elbo"].inputs["images"] == ("float32", (None, *IMAGE_SHAPE))
