@@ -58,8 +58,8 @@ def test_weight_that_is_not_finite_is_refused_by_its_name(value):
         check.require_exportable(model)
 
 
-def test_every_output_of_a_faithful_export_is_compared(functions, requests, folder):
-    found = check.differences(functions, folder, requests)
+def test_every_output_of_a_faithful_export_is_compared(model, functions, requests, folder):
+    found = check.differences(model, functions, folder, requests)
     expected = {
         (name, output)
         for name, function in functions.items()
@@ -82,16 +82,32 @@ def test_export_of_another_model_is_refused(model, functions, requests, folder, 
     try:
         variable.assign(before * 1.001)
         with pytest.raises(check.ExportError, match=message):
-            check.differences(functions, folder, requests)
+            check.differences(model, functions, folder, requests)
     finally:
         variable.assign(before)
 
 
-def test_answers_that_are_not_finite_are_refused(functions, requests, folder):
+def test_signature_that_says_other_things_than_the_model_is_refused(model, requests, tmp_path):
+    """Both what was saved and what it is compared with come from the same wrong formula."""
+    wrong = model.signatures(validation_scores=[1.0])
+    encode = wrong["encode"].python_function
+    spec = wrong["encode"].input_signature
+
+    @tf.function(input_signature=spec)
+    def twice(images):
+        return {**encode(images), "z_scale": 2.0 * encode(images)["z_scale"]}
+
+    wrong["encode"] = twice
+    model.export(tmp_path / "saved", functions=wrong)
+    with pytest.raises(check.ExportError, match="z_scale of signature encode"):
+        check.differences(model, wrong, str(tmp_path / "saved"), requests)
+
+
+def test_answers_that_are_not_finite_are_refused(model, functions, requests, folder):
     bad = {name: dict(given) for name, given in requests.items()}
     bad["decode"]["z"] = np.full_like(bad["decode"]["z"], np.nan)
     with pytest.raises(check.ExportError, match="of signature decode by nan"):
-        check.differences(functions, folder, bad)
+        check.differences(model, functions, folder, bad)
 
 
 def test_requests_are_real_ones(model, functions):

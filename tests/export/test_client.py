@@ -161,14 +161,62 @@ def test_what_does_not_fit_is_refused_by_name(client, signature, inputs, words):
 @pytest.mark.parametrize(
     ("kwargs", "words"),
     [
-        ({"version": -1}, "version must not be negative, got -1"),
-        ({"timeout": 0}, "timeout must be more than 0 seconds, got 0"),
-        ({"max_batch_size": 0}, "max_batch_size must be at least 1, got 0"),
+        ({"version": -1}, "version must be an integer from 0 to .*, got -1"),
+        ({"version": "1"}, "version must be an integer from 0 to .*, got '1'"),
+        ({"version": True}, "version must be an integer from 0 to .*, got True"),
+        ({"version": 2**63}, "version must be an integer from 0 to .*, got 9223372036854775808"),
+        ({"timeout": 0}, "timeout must be more than 0 and at most 86400 seconds, got 0"),
+        ({"timeout": float("inf")}, "timeout must be .* at most 86400 seconds, got inf"),
+        ({"timeout": float("nan")}, "timeout must be .* at most 86400 seconds, got nan"),
+        ({"timeout": 1e12}, "timeout must be .* at most 86400 seconds, got 1000000000000.0"),
+        ({"timeout": "10"}, "timeout must be .* at most 86400 seconds, got '10'"),
+        ({"timeout": True}, "timeout must be .* at most 86400 seconds, got True"),
+        ({"max_batch_size": 0}, "max_batch_size must be an integer from 1 to .*, got 0"),
+        ({"max_batch_size": 2.5}, "max_batch_size must be an integer from 1 to .*, got 2.5"),
+        ({"value_range": (1.0, 1.0)}, r"value_range must be finite .*None, got \(1.0, 1.0\)"),
+        ({"value_range": (0.0, np.inf)}, r"value_range must be finite .*, got \(0.0, inf\)"),
+        ({"value_range": 1.0}, "value_range must be finite .*, got 1.0"),
+        ({"value_range": ("0", "1")}, r"value_range must be finite .*, got \('0', '1'\)"),
     ],
 )
 def test_an_impossible_option_is_refused(connect, kwargs, words):
     with pytest.raises(ValueError, match=words):
         connect(**kwargs)
+
+
+@pytest.mark.parametrize("seconds", [np.inf, 1e12, -1])
+def test_an_impossible_timeout_of_one_call_is_refused(client, seconds):
+    with pytest.raises(ValueError, match=f"at most 86400 seconds, got {seconds}"):
+        client.predict("encode", {"images": X}, timeout=seconds)
+    with pytest.raises(ValueError, match=f"at most 86400 seconds, got {seconds}"):
+        client.wait_until_ready(timeout=seconds)
+
+
+def test_the_longest_timeout_is_taken(connect):
+    np.testing.assert_array_equal(connect(timeout=86_400).encode(X)["z_mean"], z_mean(X, 2.0))
+
+
+def test_what_is_no_call_is_refused_without_the_server(route):
+    with Client({"grpc": "localhost:1", "rest": "http://localhost:1"}[route], "m") as client:
+        with pytest.raises(ValueError, match="inputs must be a dictionary of arrays .*ndarray"):
+            client.predict("encode", X)
+        with pytest.raises(ValueError, match="signature must be a name, got dict"):
+            client.predict({"images": X}, "encode")
+
+
+def test_the_range_of_the_images_is_an_option(connect):
+    x = np.float32(-3.0) + X[:2]
+    wide, free = connect(value_range=(-3, 1)), connect(value_range=None)
+    for client in (wide, free):
+        np.testing.assert_array_equal(client.reconstruct(x)["mean"], 2.0 * x)
+    # A thousandth of the range, not of 1.
+    assert wide.reconstruct(np.full_like(x, 1.003))["mean"].shape == x.shape
+    with pytest.raises(ValueError, match=r"in \[-3, 1\], but row 0 has 1.005"):
+        wide.reconstruct(np.full_like(x, 1.005))
+    with pytest.raises(ValueError, match="finite, but row 0 has nan"):
+        free.reconstruct(np.full_like(x, np.nan))
+    with pytest.raises(ValueError, match="floats .*got uint8$"):
+        free.reconstruct(np.uint8(X))
 
 
 # -- refused by the server, or not reached

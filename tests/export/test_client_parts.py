@@ -8,7 +8,8 @@ import pytest
 
 from tf_sigma_vae.export import _transport
 from tf_sigma_vae.export import client as client_module
-from tf_sigma_vae.export._transport import Metadata, ServingError, Signature, TensorInfo
+from tf_sigma_vae.export._grpc import GrpcTransport
+from tf_sigma_vae.export._transport import Deadline, Metadata, ServingError, Signature, TensorInfo
 from tf_sigma_vae.export.client import Client
 
 X = np.linspace(0, 1, 10).reshape(5, 2).astype(np.float32)
@@ -175,6 +176,64 @@ def test_a_client_closes_its_transport(transport):
     with Client("fake", "m") as client:
         assert client.metadata().version == 1
     assert transport.available == set()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("", "localhost", "localhost:", ":8500", "localhost:0", "localhost:65536", "host:port"),
+        *("::1:8500", "[::1]", "[localhost]:8500", "a b:8500", "a..b:8500", "ftp://localhost:1"),
+        *("http://", "http:///path", "http://localhost:port", "http://localhost:65536"),
+        *("http://[::1", "http://me@localhost:1", "http://localhost:1/?a", "http://a..b", None),
+    ],
+)
+def test_an_impossible_address_is_refused(address):
+    with pytest.raises(ValueError, match="host:port for gRPC, or http://host:port") as caught:
+        Client(address, "m")
+    assert str(caught.value).endswith(f"got {address!r}")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("localhost:8500", "10.0.0.1:1", "[::1]:65535", "a_b.c-d:8500", "http://localhost"),
+        *("https://localhost:8501/behind/", "http://[::1]:8501", "HTTP://localhost:8501"),
+    ],
+)
+def test_a_possible_address_is_taken(address):
+    with Client(address, "m", timeout=60) as client:
+        assert client.version is None
+
+
+def test_a_closed_client_refuses_every_call(client, transport):
+    assert client.signatures
+    client.close()
+    transport.available = {1}
+    for call in (
+        lambda: client.predict("encode", {"images": X}),
+        lambda: client.predict("encode", {"images": X[:0]}),
+        client.metadata,
+        lambda: client.signatures,
+        client.wait_until_ready,
+    ):
+        with pytest.raises(ServingError, match="the client is closed") as caught:
+            call()
+        assert caught.value.code == "CANCELLED"
+    assert transport.asked == []
+
+
+def test_a_client_that_another_thread_closes_sends_no_further_part(client, transport):
+    transport.after_request = lambda count: client.close()
+    with pytest.raises(ServingError, match="CANCELLED: the client is closed"):
+        client.predict("encode", {"images": X})
+    assert len(transport.asked) == 1
+
+
+def test_a_channel_closed_before_a_request_is_a_closed_client():
+    transport = GrpcTransport("localhost:1")
+    transport.close()
+    with pytest.raises(ServingError, match="CANCELLED: the client is closed"):
+        transport.states("m", None, Deadline(10.0))
 
 
 def test_waiting_takes_what_is_not_there_yet_for_not_ready(client, transport, monkeypatch):

@@ -235,13 +235,30 @@ def test_workspace_of_a_running_exporter_is_left_and_that_of_a_dead_one_removed(
 
 def test_leftovers_of_another_machine_are_removed_after_a_day(base):
     publish(base, _exporters.write)
-    for name in (".tmp-elsewhere-12-ab", ".tmp-elsewhere-13-cd", ".tmp-config1", ".tmp-config2"):
+    young = {".tmp-else-where-12-0123abcd", ".tmp-config_1"}
+    old = {".tmp-else-where-13-0123abcd", ".tmp-config_2"}
+    for name in young | old:
         path = base / name
-        path.mkdir() if "elsewhere" in name else path.write_text("", encoding="utf-8")
-        if name in (".tmp-elsewhere-13-cd", ".tmp-config2"):
+        path.mkdir() if "where" in name else path.write_text("", encoding="utf-8")
+        if name in old:
             os.utime(path, (DAYS_AGO, DAYS_AGO))
     publish(base, _exporters.write)
-    assert other_names(base) == {".lock", ".tmp-elsewhere-12-ab", ".tmp-config1"}
+    assert other_names(base) == {".lock"} | young
+
+
+def test_what_others_have_put_there_is_left_however_it_is_called(base):
+    publish(base, _exporters.write)
+    theirs = (".tmp-mine", ".trash-mine", ".trash-0123abcd-2", ".tmp-a-b-c")
+    for name in (*theirs, ".trash-0123abcd"):
+        (base / name).mkdir()
+        os.utime(base / name, (DAYS_AGO, DAYS_AGO))
+    publish(base, _exporters.write)
+    assert other_names(base) == {".lock", *theirs}
+
+
+def test_empty_name_of_the_folder_is_refused(base):
+    with pytest.raises(ValueError, match="export_dir is empty"):
+        publish("", _exporters.write)
 
 
 def test_stopped_holder_of_the_lock_is_named_instead_of_waited_for(base, monkeypatch):
@@ -300,8 +317,21 @@ def test_prune_neither_counts_nor_removes_what_is_no_export(base):
     publish(base, _exporters.write)
     (base / "9").mkdir()
     (base / "8").write_text("a file", encoding="utf-8")
+    (base / "2019").mkdir()
+    (base / "2019" / "photo.jpg").write_text("mine", encoding="utf-8")
     assert prune(base, keep=1) == [1]
-    assert versions(base) == [2, 8, 9]
+    assert versions(base) == [2, 8, 9, 2019]
+    assert (base / "2019" / "photo.jpg").read_text("utf-8") == "mine"
+
+
+def test_of_a_link_to_an_export_the_link_is_removed(base, tmp_path):
+    publish(tmp_path / "elsewhere", _exporters.write)
+    publish(base, _exporters.write)
+    (base / "2").symlink_to(tmp_path / "elsewhere" / "1")
+    publish(base, _exporters.write)
+    assert prune(base, keep=1) == [1, 2]
+    assert versions(base) == [3] and other_names(base) == {".lock"}
+    assert content(tmp_path / "elsewhere" / "1") == _exporters.CONTENT
 
 
 def test_version_is_hidden_before_it_is_deleted_and_its_readers_go_on(base, monkeypatch):

@@ -59,6 +59,7 @@ def block(repository_root):
 def test_every_request_by_curl_is_answered(server, block, tmp_path):
     script = block("bash", "ask()").replace("localhost:8501", server.addresses["rest"])
     script = script.replace("ask() { curl", "ask() { echo @$1; curl")
+    (tmp_path / "runs").mkdir()
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     done = subprocess.run(
         ["bash", "-euc", script],

@@ -175,6 +175,37 @@ def test_an_answer_that_is_no_answer_is_an_error(serve, answer, code, words):
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize(
+    "content",
+    [{}, [], None, 1, {"outputs": {}}, {"outputs": [[0.5], 1]}, {"outputs": {"mean": "text"}}],
+)
+def test_a_prediction_of_another_kind_of_server_is_an_error(serve, content):
+    address, _ = serve(_says(content))
+    with pytest.raises(ServingError, match="m:predict did not answer as Tensor") as caught:
+        _predict(address, ONE, {"images": np.zeros((1, 1, 2))})
+    assert caught.value.code == "INTERNAL"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *({}, [], {"model_version_status": 1}, {"metadata": {}}),
+        {"model_version_status": [{"version": "1", "state": "AVAILABLE"}]},
+        {
+            "model_spec": {"version": "1"},
+            "metadata": {"signature_def": {"signature_def": {"a": 1}}},
+        },
+    ],
+)
+def test_a_state_of_another_kind_of_server_is_an_error(serve, content):
+    address, _ = serve(_says(content))
+    transport = RestTransport(address)
+    for ask in (transport.states, transport.metadata):
+        with pytest.raises(ServingError, match="did not answer as TensorFlow Serving") as caught:
+            ask("m", None, Deadline(SECONDS))
+        assert caught.value.code == "INTERNAL"
+
+
 def test_an_answer_that_drips_ends_at_the_deadline(serve):
     stopped = threading.Event()
 

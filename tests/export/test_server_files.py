@@ -124,3 +124,18 @@ def test_name_that_is_no_part_of_a_path_and_an_address_is_refused(tmp_path, name
     with pytest.raises(ValueError, match="the name of the model is"):
         server_files.write(str(tmp_path), name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_name_is_that_of_the_models_file_then_that_of_the_folder(tmp_path):
+    assert server_files.chosen_name(str(tmp_path / "digits"), None) == "digits"
+    assert server_files.chosen_name(str(tmp_path), "given") == "given"
+    server_files.write(str(tmp_path), "served")
+    assert server_files.chosen_name(str(tmp_path), None) == "served"
+    assert server_files.chosen_name(str(tmp_path), "served") == "served"
+    with pytest.raises(ValueError, match="name is 'other', but .* serves the model as 'served'"):
+        server_files.chosen_name(str(tmp_path), "other")
+
+
+def test_models_file_of_ones_own_that_names_nothing_leaves_the_choice(tmp_path):
+    (tmp_path / server_files.MODELS_FILE).write_text("# empty", encoding="utf-8")
+    assert server_files.chosen_name(str(tmp_path), "given") == "given"

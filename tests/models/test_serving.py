@@ -128,6 +128,31 @@ def test_png_of_z_scores_is_gray_at_zero_and_clipped_at_four(model):
     assert np.max(np.abs(picture - expected)) <= 0.5 + 1e-3
 
 
+def test_file_that_is_no_image_of_the_size_spoils_its_row_alone(model):
+    """An error would fail the requests of others in the same batch."""
+    functions = model.signatures(validation_scores=[1.0])
+    pixels = tf.cast(tf.round(255 * images(1, SHAPE)[0]), tf.uint8)
+    png, jpeg = tf.io.encode_png(pixels).numpy(), tf.io.encode_jpeg(pixels).numpy()
+    larger = tf.io.encode_png(tf.zeros((5, 6, 3), tf.uint8)).numpy()
+    files = [png, b"", b"GIF89a" + 20 * b".", png[:-20], jpeg[:-9], larger, jpeg]
+    is_good = np.array([file in (png, jpeg) for file in files])
+    mean = functions["reconstruct_bytes"](files)["mean_bytes"].numpy()
+    found = {k: v.numpy() for k, v in functions["anomaly_bytes"](files).items()}
+    alone = functions["anomaly_bytes"]([png])
+    np.testing.assert_array_equal(mean != b"", is_good)
+    np.testing.assert_array_equal(found["z_score_bytes"] != b"", is_good)
+    np.testing.assert_array_equal(np.isfinite(found["score"]), is_good)
+    np.testing.assert_array_equal(np.isfinite(found["p_value"]), is_good)
+    np.testing.assert_allclose(found["score"][0], alone["score"][0], rtol=ROUNDING)
+    assert tf.io.decode_png(mean[6]).shape == SHAPE
+
+
+@pytest.mark.parametrize("scores", [[], [1.0, np.nan], [[1.0]], np.inf])
+def test_scores_that_are_no_list_of_finite_numbers_are_refused(model, scores):
+    with pytest.raises(ValueError, match="validation_scores must be"):
+        model.signatures(validation_scores=scores)
+
+
 def test_images_of_two_channels_have_no_files():
     names = set(tiny_vae(image_shape=(4, 6, 2)).signatures())
     assert {"encode", "anomaly"} < names and not any(name.endswith("_bytes") for name in names)

@@ -4,7 +4,8 @@
   launch/serve.sh served/digits
 
 Writes served/digits/<version>: reconstruct, encode, decode, sample, elbo and anomaly with the
-scale that the run has stored, warm-up requests, and MODEL_CARD.md, which lists the signatures.
+scale that the run has stored, warm-up requests, and MODEL_CARD.md, which lists the signatures. It
+computes in float32, as its weights are, also if it was trained in mixed precision.
 A version appears in one step, complete, and is never overwritten; the next one is a number higher.
 Refused are a scale that was never calibrated, weights that are not finite, and an export that, once
 reloaded, answers otherwise than the Python model.
@@ -41,14 +42,14 @@ def define_flags() -> None:
     flags.DEFINE_integer("version", None, "Above all that are there; the next one if not given.")
     flags.DEFINE_integer("keep", None, "Keep this many of the newest versions; all if not given.")
     flags.DEFINE_string(
-        "name", None, "Name to serve by; the last folder of export_dir if not given."
+        "name", None, "Name to serve by; as in models.config, or the last folder of export_dir."
     )
     flags.DEFINE_enum(
         "split",
         "auto",
         conformal.SPLITS,
         "Held-out images that the p-values of the signature anomaly compare with; auto is "
-        "validation where the run has it, else test.",
+        "validation where the run has it and did not choose its weights by it, else test.",
     )
     flags.DEFINE_integer("num_examples", 0, "How many of its first images; 0 for all.")
     flags.DEFINE_list(
@@ -83,7 +84,7 @@ def main() -> None:
 def show(found: release.Release) -> None:
     """Prints what was published."""
     for file in found.kept_files:
-        print(f"left as it is, for it has been edited: {file}")
+        print(f"left as it is, for it is not what would be written (edited, perhaps): {file}")
     if found.removed:
         print(f"removed: {', '.join(str(version) for version in found.removed)}")
     print(f"wrote {found.path}: what it answers is that of the Python model; see its MODEL_CARD.md")

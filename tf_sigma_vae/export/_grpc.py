@@ -7,6 +7,9 @@ from tf_sigma_vae.export._transport import (
     ServingError,
     Signature,
     TensorInfo,
+    address_error,
+    closed_error,
+    is_host,
     shape_of,
 )
 
@@ -30,22 +33,26 @@ class GrpcTransport:
     """Talks to `PredictionService` and `ModelService`; threads may share it.
 
     Args:
-      address: `"host:port"`.
+      address: `"host:port"`, an IPv6 host in brackets.
 
     Raises:
+      ValueError: If the address is not of that form.
       ImportError: If gRPC or the stubs are not installed.
     """
 
     names_version = True
 
     def __init__(self, address: str):
+        # gRPC itself would take the port 443 where there is none.
+        if not is_host(address, needs_port=True):
+            raise address_error(address)
         try:
             import grpc
             from tensorflow_serving.apis import model_service_pb2_grpc as model_service
             from tensorflow_serving.apis import prediction_service_pb2_grpc as prediction_service
         except ImportError as error:
             raise ImportError(f"{error}. {_INSTALL}") from error
-        self.address, self._grpc = address, grpc
+        self.address, self._grpc, self._closed = address, grpc, False
         self._channel = grpc.insecure_channel(address, options=_OPTIONS)
         self._prediction = prediction_service.PredictionServiceStub(self._channel)
         self._model = model_service.ModelServiceStub(self._channel)
@@ -95,7 +102,8 @@ class GrpcTransport:
         }
 
     def close(self):
-        """Closes the channel."""
+        """Closes the channel; requests under way end with `CANCELLED`."""
+        self._closed = True
         self._channel.close()
 
     def _fill(self, spec, name, version):
@@ -113,6 +121,11 @@ class GrpcTransport:
             if code == "UNAVAILABLE":
                 message = f"{self.address} does not answer ({message})"
             raise ServingError(code, message) from error
+        except ValueError as error:
+            # What gRPC says of a channel that is closed, here by another thread in between.
+            if not self._closed:
+                raise
+            raise closed_error() from error
 
 
 def _infos(infos) -> dict:

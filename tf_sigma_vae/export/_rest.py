@@ -12,6 +12,7 @@ both sides know.
 import base64
 import http.client
 import json
+import re
 import urllib.parse
 
 import numpy as np
@@ -21,6 +22,8 @@ from tf_sigma_vae.export._transport import (
     ServingError,
     Signature,
     TensorInfo,
+    address_error,
+    is_host,
     shape_of,
 )
 
@@ -42,13 +45,16 @@ _CODES = {
 }
 _DTYPES = {"float": "float32", "double": "float64", "half": "float16"}
 _CHUNK_BYTES = 1 << 20
+# Scheme, host with or without port, path of what may stand in the line of a request; no query.
+_ADDRESS = re.compile(r"(?i:(https?))://([^/?#]+)((?:/[!\"$->@-~]*)?)")
 
 
 class RestTransport:
     """Talks JSON over HTTP, a connection a request, so that threads share nothing.
 
     Args:
-      address: `"http://host:port"`, or https; a path in front of the routes is kept.
+      address: `"http://host:port"`, or https, by default port 80 or 443; an IPv6 host in brackets.
+        A path in front of the routes is kept.
 
     Raises:
       ValueError: If the address is not of that form.
@@ -57,46 +63,37 @@ class RestTransport:
     names_version = False
 
     def __init__(self, address: str):
-        parts = urllib.parse.urlsplit(address)
         kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
-        if parts.scheme not in kinds or not parts.hostname:
-            raise ValueError(f"address must be http://host:port or https://..., got {address!r}")
-        self.address, self._kind, self._host = address, kinds[parts.scheme], parts.netloc
-        self._path = parts.path.rstrip("/")
+        match = _ADDRESS.fullmatch(address)
+        if match is None or not is_host(match[2], needs_port=False):
+            raise address_error(address)
+        self.address, self._kind, self._host = address, kinds[match[1].lower()], match[2]
+        self._path = match[3].rstrip("/")
 
     def predict(self, name, version, signature_name, signature, inputs, deadline):
         """Outputs by name, and the version that was asked for: the answer does not tell."""
         columns = {key: _to_json(array) for key, array in inputs.items()}
         body = json.dumps({"signature_name": signature_name, "inputs": columns})
         path = self._route(name, version) + ":predict"
-        outputs = self._call("POST", path, body, deadline)["outputs"]
-        if not isinstance(outputs, dict):
-            (only,) = signature.outputs
-            outputs = {only: outputs}
-        infos = signature.outputs
-        return {key: _from_json(value, infos[key]) for key, value in outputs.items()}, version
+
+        def outputs(answer):
+            found, infos = answer["outputs"], signature.outputs
+            if not isinstance(found, dict):
+                (only,) = infos
+                found = {only: found}
+            return {key: _from_json(found[key], info) for key, info in infos.items()}
+
+        return self._call("POST", path, body, deadline, outputs), version
 
     def metadata(self, name, version, deadline) -> Metadata:
         """The signatures of a version, by default of the newest."""
-        answer = self._call("GET", self._route(name, version) + "/metadata", None, deadline)
-        signatures = answer["metadata"]["signature_def"]["signature_def"]
-        return Metadata(
-            int(answer["model_spec"]["version"]),
-            {
-                # Fields without content may be absent.
-                key: Signature(_infos(value.get("inputs", {})), _infos(value.get("outputs", {})))
-                for key, value in signatures.items()
-                if value.get("method_name")
-            },
+        return self._call(
+            "GET", self._route(name, version) + "/metadata", None, deadline, _metadata
         )
 
     def states(self, name, version, deadline) -> dict[int, tuple[str, str]]:
         """State and message of the versions that the server knows."""
-        answer = self._call("GET", self._route(name, version), None, deadline)
-        return {
-            int(item["version"]): (item["state"], item["status"].get("error_message", ""))
-            for item in answer["model_version_status"]
-        }
+        return self._call("GET", self._route(name, version), None, deadline, _states)
 
     def close(self):
         """There is no connection between requests."""
@@ -105,7 +102,8 @@ class RestTransport:
         pinned = "" if version is None else f"/versions/{version}"
         return f"{self._path}/v1/models/{urllib.parse.quote(name, safe='')}{pinned}"
 
-    def _call(self, method, path, body, deadline) -> dict:
+    def _call(self, method, path, body, deadline, read):
+        """What `read` makes of the JSON of the answer."""
         try:
             status, text = self._exchange(method, path, body, deadline)
         except TimeoutError as error:
@@ -118,9 +116,14 @@ class RestTransport:
         if status != 200:
             raise ServingError(_CODES.get(status, "UNKNOWN"), _error_message(status, text))
         try:
-            return json.loads(text)
+            answer = json.loads(text)
         except ValueError as error:
             raise ServingError("INTERNAL", f"{path} answered no JSON: {text[:200]!r}") from error
+        try:
+            return read(answer)
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            message = f"{path} did not answer as TensorFlow Serving does: {text[:200]!r}"
+            raise ServingError("INTERNAL", message) from error
 
     def _exchange(self, method, path, body, deadline) -> tuple[int, bytes]:
         """HTTP status and body; the timeout of a socket is that of one operation, hence renewed."""
@@ -146,6 +149,26 @@ class RestTransport:
             connection.close()
 
 
+def _metadata(answer) -> Metadata:
+    signatures = answer["metadata"]["signature_def"]["signature_def"]
+    return Metadata(
+        int(answer["model_spec"]["version"]),
+        {
+            # Fields without content may be absent.
+            key: Signature(_infos(value.get("inputs", {})), _infos(value.get("outputs", {})))
+            for key, value in signatures.items()
+            if value.get("method_name")
+        },
+    )
+
+
+def _states(answer) -> dict[int, tuple[str, str]]:
+    return {
+        int(item["version"]): (str(item["state"]), str(item["status"].get("error_message", "")))
+        for item in answer["model_version_status"]
+    }
+
+
 def _infos(infos) -> dict:
     """`TensorInfo` by name from the protos of that name, as JSON writes them."""
     found = {}
@@ -162,7 +185,7 @@ def _infos(infos) -> dict:
 def _error_message(status: int, text: bytes) -> str:
     """The server's words: `{"error": ...}`, where what answers is the server and no proxy."""
     try:
-        return json.loads(text)["error"]
+        return str(json.loads(text)["error"])
     except (ValueError, TypeError, KeyError):
         return f"HTTP {status}: {text[:500].decode(errors='replace')}"
 

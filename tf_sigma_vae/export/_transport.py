@@ -10,6 +10,10 @@ A transport has the methods
 and tells in `names_version` whether its answers say which version of the model gave them.
 """
 
+import ipaddress
+import math
+import numbers
+import re
 import time
 from typing import NamedTuple
 
@@ -17,6 +21,12 @@ import numpy as np
 
 AVAILABLE = "AVAILABLE"
 """The state of a version that answers requests."""
+MAX_TIMEOUT = 86_400.0
+"""Seconds that a call may take at most, a day: sockets and gRPC take no longer time for a time."""
+
+_HOST = re.compile(
+    r"(?:\[(?P<ip>[^\[\]]+)\]|(?P<name>[^\x00-\x20\x7f\s:/?#@,\\\[\]]+))(?::(?P<port>[0-9]{1,5}))?"
+)
 
 
 class ServingError(RuntimeError):
@@ -24,7 +34,7 @@ class ServingError(RuntimeError):
 
     Attributes:
       code: Name of the gRPC status, on both ways to the server: `UNAVAILABLE`, `NOT_FOUND`,
-        `DEADLINE_EXCEEDED`, `INVALID_ARGUMENT`, ...
+        `DEADLINE_EXCEEDED`, `INVALID_ARGUMENT`, `CANCELLED` (the client is closed), ...
       message: What happened, in words.
     """
 
@@ -64,6 +74,35 @@ class Metadata(NamedTuple):
     signatures: dict[str, Signature]
 
 
+def is_host(text: str, needs_port: bool) -> bool:
+    """Whether `text` is `host:port`, or `host` where no port is needed; IPv6 is in brackets."""
+    match = _HOST.fullmatch(text)
+    if match is None:
+        return False
+    try:
+        if match["ip"]:
+            ipaddress.IPv6Address(match["ip"])
+        else:
+            # What a resolver does with a name: no label is empty or longer than 63 characters.
+            match["name"].encode("idna")
+    except ValueError:
+        return False
+    return not needs_port if match["port"] is None else 0 < int(match["port"]) < 2**16
+
+
+def address_error(address) -> ValueError:
+    """The error of an address that is of neither form."""
+    return ValueError(
+        "address must be host:port for gRPC, or http://host:port or https://host:port for REST, "
+        f"with an IPv6 host in brackets and without a user or a query, got {address!r}"
+    )
+
+
+def closed_error() -> ServingError:
+    """The error of a call after `close`; the code is that of a call that `close` interrupts."""
+    return ServingError("CANCELLED", "the client is closed: make another one")
+
+
 def shape_of(sizes, unknown_rank: bool) -> tuple[int | None, ...] | None:
     """The shape of a `TensorInfo` from sizes that are -1 where any is allowed."""
     return None if unknown_rank else tuple(None if size < 0 else size for size in sizes)
@@ -82,14 +121,17 @@ class Deadline:
       seconds: From now.
 
     Raises:
-      ValueError: If they are not more than 0.
+      ValueError: If they are no number above 0 and up to `MAX_TIMEOUT`.
     """
 
     def __init__(self, seconds: float):
-        if not seconds > 0:
-            raise ValueError(f"timeout must be more than 0 seconds, got {seconds!r}")
-        self.seconds = seconds
-        self._end = time.monotonic() + seconds
+        is_number = isinstance(seconds, numbers.Real) and not isinstance(seconds, bool)
+        if not is_number or math.isnan(seconds) or not 0 < seconds <= MAX_TIMEOUT:
+            raise ValueError(
+                f"timeout must be more than 0 and at most {MAX_TIMEOUT:g} seconds, got {seconds!r}"
+            )
+        self.seconds = float(seconds)
+        self._end = time.monotonic() + self.seconds
 
     def left(self) -> float:
         """Seconds left, more than 0.

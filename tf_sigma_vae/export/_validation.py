@@ -4,6 +4,10 @@ The server checks names and dtypes only, and where it gathers requests into batc
 request fails the others of its batch.
 """
 
+import math
+import numbers
+from collections.abc import Mapping
+
 import numpy as np
 
 from tf_sigma_vae.export._transport import Signature, TensorInfo
@@ -12,8 +16,51 @@ from tf_sigma_vae.models._images import RANGE_TOLERANCE
 _MAGIC = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff"}
 
 
+def checked_integer(name: str, value, least: int) -> int:
+    """An integer option from `least` to what an int64 holds.
+
+    Raises:
+      ValueError: If it is none; a bool is none either.
+    """
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_integer or not least <= value < 2**63:
+        raise ValueError(f"{name} must be an integer from {least} to 2**63 - 1, got {value!r}")
+    return int(value)
+
+
+def checked_range(value) -> tuple[float, float] | None:
+    """The option `value_range`: two finite numbers in ascending order, or None.
+
+    Raises:
+      ValueError: If it is neither.
+    """
+    if value is None:
+        return None
+    if isinstance(value, tuple | list) and len(value) == 2:
+        are_numbers = all(isinstance(v, numbers.Real) and not isinstance(v, bool) for v in value)
+        if are_numbers and all(map(math.isfinite, value)) and value[0] < value[1]:
+            return float(value[0]), float(value[1])
+    raise ValueError(f"value_range must be finite numbers (low, high), or None, got {value!r}")
+
+
+def check_call(name, inputs):
+    """Refuses what is no call at all, before a server is asked what the signature takes.
+
+    Raises:
+      ValueError: If `name` is no string or `inputs` no dictionary.
+    """
+    if not isinstance(name, str):
+        raise ValueError(f"signature must be a name, got {type(name).__name__}")
+    if not isinstance(inputs, Mapping):
+        kind = type(inputs).__name__
+        raise ValueError(f"inputs must be a dictionary of arrays by name, got {kind}")
+
+
 def checked(
-    signatures: dict[str, Signature], name: str, inputs: dict
+    signatures: dict[str, Signature],
+    name: str,
+    inputs: Mapping,
+    value_range: tuple[float, float] | None,
 ) -> tuple[Signature, dict[str, np.ndarray]]:
     """The signature, and the inputs as arrays of its dtypes; strings as object arrays of bytes.
 
@@ -21,6 +68,7 @@ def checked(
       signatures: What the server declares.
       name: Of the signature that is called.
       inputs: Arrays, nested lists or tensors by name; sequences of bytes for images in a file.
+      value_range: Lowest and highest value of the input `images`; None for any finite one.
 
     Raises:
       ValueError: On an unknown signature, a missing or unknown input, a wrong dtype, shape or
@@ -33,19 +81,22 @@ def checked(
     signature = signatures[name]
     names = ", ".join(sorted(signature.inputs))
     for wrong, word in (
-        (sorted(set(inputs) - set(signature.inputs)), "unknown"),
+        (sorted(set(inputs) - set(signature.inputs), key=str), "unknown"),
         (sorted(set(signature.inputs) - set(inputs)), "missing"),
     ):
         if wrong:
             raise ValueError(f"{word} input {wrong[0]!r}: signature {name!r} takes {names}")
-    arrays = {key: _checked(key, inputs[key], info) for key, info in signature.inputs.items()}
+    arrays = {
+        key: _checked(key, inputs[key], info, value_range if key == "images" else None)
+        for key, info in signature.inputs.items()
+    }
     rows = {key: len(array) for key, array in arrays.items()}
     if len(set(rows.values())) > 1:
         raise ValueError(f"the inputs of {name!r} must have equally many rows, got {rows}")
     return signature, arrays
 
 
-def _checked(name: str, value, info: TensorInfo) -> np.ndarray:
+def _checked(name: str, value, info: TensorInfo, value_range) -> np.ndarray:
     if info.dtype == "string":
         array = _as_strings(value)
         _check_shape(name, array, info)
@@ -56,15 +107,19 @@ def _checked(name: str, value, info: TensorInfo) -> np.ndarray:
     except ValueError as error:
         raise ValueError(f"{name} must be an array: {error}") from error
     wanted = np.dtype(info.dtype)
-    _check_kind(name, array, wanted)
+    _check_kind(name, array, wanted, value_range)
     _check_shape(name, array, info)
     if wanted.kind == "f":
         with np.errstate(over="ignore"):
             cast = array.astype(wanted)
         _check_rows(name, array, np.isfinite(cast), "finite")
-        if name == "images":
-            inside = (cast >= -RANGE_TOLERANCE) & (cast <= 1.0 + RANGE_TOLERANCE)
-            _check_rows(name, array, inside, "in [0, 1]")
+        if value_range is not None:
+            low, high = value_range
+            tolerance = RANGE_TOLERANCE * (high - low)
+            # A limit may be more than the dtype holds: infinite then, which is right.
+            with np.errstate(over="ignore"):
+                inside = (cast >= low - tolerance) & (cast <= high + tolerance)
+            _check_rows(name, array, inside, f"in [{low:g}, {high:g}]")
         return cast
     if wanted.kind in "iu":
         limits = np.iinfo(wanted)
@@ -73,13 +128,13 @@ def _checked(name: str, value, info: TensorInfo) -> np.ndarray:
     return array.astype(wanted)
 
 
-def _check_kind(name, array, wanted):
+def _check_kind(name, array, wanted, value_range):
     """Integers are no images: nobody can tell whether 1 is white or nearly black."""
     if array.dtype.kind in {"f": "f", "i": "iu", "u": "iu"}.get(wanted.kind, wanted.kind):
         return
     allowed = {"f": "floats", "i": "integers", "u": "integers"}.get(wanted.kind, str(wanted))
     hint = ""
-    if name == "images" and array.dtype.kind in "iu":
+    if value_range == (0.0, 1.0) and array.dtype.kind in "iu":
         hint = ": divide grey levels by 255"
     raise ValueError(f"{name} must be {allowed} ({wanted}), got {array.dtype}{hint}")
 

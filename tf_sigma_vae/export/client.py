@@ -28,9 +28,11 @@ from tf_sigma_vae.export._transport import (
     ServingError,
     Signature,
     TensorInfo,
+    address_error,
+    closed_error,
     empty,
 )
-from tf_sigma_vae.export._validation import checked
+from tf_sigma_vae.export._validation import check_call, checked, checked_integer, checked_range
 from tf_sigma_vae.export.server_files import MAX_BATCH_SIZE
 
 __all__ = ["Client", "Metadata", "ServingError", "Signature", "TensorInfo"]
@@ -58,27 +60,33 @@ class Client:
         version: int | None = None,
         timeout: float = 10.0,
         max_batch_size: int = MAX_BATCH_SIZE,
+        value_range: tuple[float, float] | None = (0.0, 1.0),
     ):
         """Connects with the first call, not before.
 
         Args:
-          address: `"host:port"` for gRPC, `"http://host:port"` (or https) for REST.
+          address: `"host:port"` for gRPC, `"http://host:port"` (or https) for REST; an IPv6 host is
+            in brackets, `"[::1]:8500"`.
           name: Of the model, as the server knows it.
           version: Asks this version only; by default the newest, whichever that is at the time.
-          timeout: Seconds that a call may take, all its parts together.
+          timeout: Seconds that a call may take, all its parts together; a day at most.
           max_batch_size: Rows of one request; larger calls are cut.
+          value_range: Lowest and highest value of the input `images`, with a tolerance of a
+            thousandth; None for a model that takes any finite value, such as one with
+            `loc_activation="linear"`.
 
         Raises:
-          ValueError: On an impossible address, version, timeout or size.
+          ValueError: On an impossible address, version, timeout, size or range.
           ImportError: If gRPC is asked for and not installed.
         """
-        if version is not None and version < 0:
-            raise ValueError(f"version must not be negative, got {version}")
-        if max_batch_size < 1:
-            raise ValueError(f"max_batch_size must be at least 1, got {max_batch_size!r}")
-        self.name, self.version = name, version
-        Deadline(timeout)  # refuses what is no time
-        self._timeout, self._max_batch_size = timeout, max_batch_size
+        self.name = name
+        self.version = None if version is None else checked_integer("version", version, 0)
+        self._timeout = Deadline(timeout).seconds
+        self._max_batch_size = checked_integer("max_batch_size", max_batch_size, 1)
+        self._value_range = checked_range(value_range)
+        self._closed = False
+        if not isinstance(address, str):
+            raise address_error(address)
         transport = RestTransport if "://" in address else GrpcTransport
         self._transport = transport(address)
         # (version or None, what the server said of it): replaced as a whole, so without a lock.
@@ -91,7 +99,8 @@ class Client:
         self.close()
 
     def close(self):
-        """Closes the connection."""
+        """Closes the connection: any later call is a `ServingError` with the code `CANCELLED`."""
+        self._closed = True
         self._transport.close()
 
     # -- the signatures
@@ -148,8 +157,10 @@ class Client:
 
         Raises:
           ValueError: If the inputs do not fit the signature. They are not sent then.
-          ServingError: If the server cannot be reached, refuses, or takes too long.
+          ServingError: If the server cannot be reached, refuses, or takes too long; `CANCELLED` if
+            the client is closed.
         """
+        check_call(signature, inputs)
         deadline = Deadline(self._timeout if timeout is None else timeout)
         try:
             return self._predict(signature, inputs, deadline)
@@ -175,15 +186,16 @@ class Client:
         """Waits until the server answers for the model.
 
         Args:
-          timeout: Seconds.
+          timeout: Seconds, a day at most.
 
         Returns:
           The newest version that is ready.
 
         Raises:
+          ValueError: On an impossible timeout.
           ServingError: `DEADLINE_EXCEEDED`, with what the server said last.
         """
-        end = time.monotonic() + timeout
+        end = time.monotonic() + Deadline(timeout).seconds
         while True:
             try:
                 return self._newest(Deadline(max(end - time.monotonic(), POLL_SECONDS)))
@@ -200,14 +212,14 @@ class Client:
     def _predict(self, name, inputs, deadline) -> dict[str, np.ndarray]:
         metadata = self._metadata(deadline)
         try:
-            signature, arrays = checked(metadata.signatures, name, inputs)
+            signature, arrays = checked(metadata.signatures, name, inputs, self._value_range)
         except ValueError:
             # What fits no longer, or not yet: the newest version may be another by now.
             newest = self._metadata(deadline, ask=True)
             if newest.version == metadata.version:
                 raise
             metadata = newest
-            signature, arrays = checked(metadata.signatures, name, inputs)
+            signature, arrays = checked(metadata.signatures, name, inputs, self._value_range)
         num_rows = len(next(iter(arrays.values())))
         if num_rows == 0:
             return {key: empty(info) for key, info in signature.outputs.items()}
@@ -216,7 +228,7 @@ class Client:
         parts = []
         for start in range(0, num_rows, self._max_batch_size):
             part = {k: array[start : start + self._max_batch_size] for k, array in arrays.items()}
-            outputs, version = self._transport.predict(
+            outputs, version = self._open_transport().predict(
                 self.name, version, name, signature, part, deadline
             )
             parts.append(outputs)
@@ -230,18 +242,23 @@ class Client:
         By REST an answer does not tell which version gave it, so that there every call asks for
         the newest first and then for that version.
         """
-        version = self.version
-        if version is None and not self._transport.names_version:
+        transport, version = self._open_transport(), self.version
+        if version is None and not transport.names_version:
             version = self._newest(deadline)
         known = self._known
         if ask or known is None or known[0] != version:
-            known = (version, self._transport.metadata(self.name, version, deadline))
+            known = (version, transport.metadata(self.name, version, deadline))
             self._known = known
         return known[1]
 
+    def _open_transport(self):
+        if self._closed:
+            raise closed_error()
+        return self._transport
+
     def _newest(self, deadline) -> int:
         """The newest version that answers requests; a pinned one if it does."""
-        states = self._transport.states(self.name, self.version, deadline)
+        states = self._open_transport().states(self.name, self.version, deadline)
         ready = [version for version, (state, _) in states.items() if state == AVAILABLE]
         if not ready:
             found = "; ".join(f"{v} {' '.join(state).strip()}" for v, state in states.items())

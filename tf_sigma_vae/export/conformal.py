@@ -26,8 +26,9 @@ def held_out_images(
 
     Args:
       run: The run.
-      split: One of `SPLITS`; `"auto"` is the validation split where the run has one, else the test
-        split. Training images are not exchangeable with new ones.
+      split: One of `SPLITS`; `"auto"` is the validation split where the run has one and has not
+        chosen its weights by it, else the test split. Images that the weights were made or chosen
+        by are not exchangeable with new ones.
       num_examples: How many of the first images; 0 for all.
       data_dir: Where the data are; None for what the run was trained with.
       download: Whether missing data may be downloaded.
@@ -42,7 +43,9 @@ def held_out_images(
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
     if split == "auto":
-        split = "validation" if run.config.validation_fraction > 0 else "test"
+        config = run.config
+        has_chosen = config.select == "best" or config.early_stopping_patience > 0
+        split = "test" if has_chosen or config.validation_fraction == 0 else "validation"
     return run.images(split, num_examples, data_dir, download), split
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_sigma_vae.export.check import ExportError
+from tf_sigma_vae.export.precision import in_float32
 
 FORMATS = ("tflite", "onnx")
 
@@ -75,7 +76,7 @@ def convert(model, folder: str, formats: Iterable[str]) -> dict[str, float]:
     """
     formats = tuple(formats)
     check_formats(formats)
-    functions = _in_float32(model).signatures()
+    functions = in_float32(model).signatures()
     if not set(SIGNATURES) <= set(functions):
         raise ValueError(
             f"only a model with the signatures {' and '.join(SIGNATURES)} is converted as a whole, "
@@ -102,15 +103,6 @@ def convert(model, folder: str, formats: Iterable[str]) -> dict[str, float]:
                     f"output; at most {TOLERANCE:g} is allowed"
                 )
     return found
-
-
-def _in_float32(model):
-    """The model itself, or one of the same weights that computes in float32."""
-    if model.compute_dtype == "float32":
-        return model
-    copy = type(model).from_config({**model.get_config(), "dtype": "float32"})
-    copy.set_weights(model.get_weights())
-    return copy
 
 
 def to_tflite(function: Function, path: str) -> None:

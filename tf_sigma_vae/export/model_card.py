@@ -54,7 +54,7 @@ def card(
         "image_shape": list(model.image_shape),
         "latent_size": config.latent_size,
         "num_weights": int(model.count_params()),
-        "precision": config.precision,
+        "precision": {"served": model.compute_dtype, "trained": config.precision},
         "data": {"dataset": config.dataset, "options": dict(config.dataset_options)},
         "data_unit": "[0, 1], x = k / 255 for the 8-bit grey level k",
         "scale": scale(model),
@@ -163,7 +163,7 @@ def to_text(content: dict[str, object]) -> str:
         "",
         f"* Data: `{content['data']['dataset']}`, in the unit {content['data_unit']}.",
         f"* Latent: {content['latent_size']} dimensions; {content['num_weights']:,} weights, "
-        f"trained in {content['precision']}.",
+        "computed in {served}, trained in {trained}.".format(**content["precision"]),
         f"* Scale: {scale_sentence(content['scale'])}",
         f"* `bits_per_dim` of the signature `elbo`: {content['bits_per_dim']}.",
         f"* `p_value` of the signature `anomaly`: {content['anomaly']['p_value']}; the smallest "

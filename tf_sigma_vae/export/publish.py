@@ -37,6 +37,11 @@ MAX_VERSION = 2**63 - 1
 _INTEGER = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+[ \t\n\v\f\r]*")
 _TEMPORARY = ".tmp-"
 _TRASH = ".trash-"
+# Exactly as made here, and by tempfile for the atomic write of a text file: what others left in the
+# folder is theirs.
+_TEMPORARY_NAME = re.compile(r"\.tmp-(.+-[0-9]+-[0-9a-f]{8}|[a-z0-9_]{8})")
+_TRASH_NAME = re.compile(r"\.trash-[0-9a-f]{8}")
+_SAVED_MODEL = "saved_model.pb"
 # The lock is held for a rename, or while leftovers are deleted.
 _LOCK_SECONDS = 60
 # When a leftover of another machine is taken for dead: its locks may not be seen from here.
@@ -66,7 +71,7 @@ def check_target(export_dir: str, version: int | None = None) -> None:
       version: The version to be published, None for the next one.
 
     Raises:
-      ValueError: If the version is no positive int64 or not above the newest.
+      ValueError: If the version is no positive int64 or not above the newest, or the folder is "".
       VersionExistsError: If it is there already.
       OSError: If the folder cannot be written to.
     """
@@ -74,6 +79,8 @@ def check_target(export_dir: str, version: int | None = None) -> None:
     if version is not None and not (is_int and 1 <= version <= MAX_VERSION):
         raise ValueError(f"version is {version!r}: it must be an integer from 1 to {MAX_VERSION}")
     export_dir = os.fspath(export_dir)
+    if not export_dir:
+        raise ValueError("export_dir is empty: give the folder of the versions of a served model")
     folder = os.path.abspath(export_dir)
     while not os.path.lexists(folder):
         folder = os.path.dirname(folder)
@@ -129,8 +136,8 @@ def publish(export_dir: str, write: Callable[[str], None], version: int | None =
 def prune(export_dir: str, keep: int) -> list[int]:
     """Removes all versions but the newest; a server never sees half of one.
 
-    A file or an empty folder with the name of a version is not an export: it is not counted among
-    those to keep, lest it take the place of a model, and is not removed.
+    What holds no `saved_model.pb` is no export, whatever its name: it is not counted among those to
+    keep, lest it take the place of a model, and is not removed. Of a link the link is removed.
 
     Args:
       export_dir: The folder of the versions.
@@ -150,7 +157,7 @@ def prune(export_dir: str, keep: int) -> list[int]:
         exports = {}
         for version, names in _names_by_version(export_dir).items():
             paths = [os.path.join(export_dir, name) for name in names]
-            paths = [path for path in paths if os.path.isdir(path) and os.listdir(path)]
+            paths = [path for path in paths if os.path.isfile(os.path.join(path, _SAVED_MODEL))]
             if paths:
                 exports[version] = paths
         removed = sorted(exports)[:-keep]
@@ -158,7 +165,7 @@ def prune(export_dir: str, keep: int) -> list[int]:
             for path in exports[version]:
                 trash = os.path.join(export_dir, f"{_TRASH}{secrets.token_hex(4)}")
                 os.rename(path, trash)
-                shutil.rmtree(trash)
+                _remove(trash)
     return removed
 
 
@@ -231,12 +238,17 @@ def _workspace(export_dir: str) -> Iterator[str]:
 def _remove_leftovers(export_dir: str) -> None:
     """Deletes what dead exporters left; what cannot be deleted is left to who can."""
     for entry in list(os.scandir(export_dir)):
-        if entry.name.startswith(_TRASH) or (entry.name.startswith(_TEMPORARY) and _is_dead(entry)):
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path, ignore_errors=True)
-            else:
-                with contextlib.suppress(OSError):
-                    os.unlink(entry.path)
+        is_ours = _TRASH_NAME.fullmatch(entry.name) or _TEMPORARY_NAME.fullmatch(entry.name)
+        if is_ours and (entry.name.startswith(_TRASH) or _is_dead(entry)):
+            with contextlib.suppress(OSError):
+                _remove(entry.path)
+
+
+def _remove(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)
 
 
 def _is_dead(entry: os.DirEntry) -> bool:

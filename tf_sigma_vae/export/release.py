@@ -1,6 +1,5 @@
 """From a finished run to a version that a server finds."""
 
-import os
 import sys
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ from tqdm import tqdm
 
 from tf_sigma_vae.evaluation.runs import FinishedRun, check_images_wanted
 from tf_sigma_vae.export import check, conformal, convert, model_card, publish, server_files, warmup
+from tf_sigma_vae.export.precision import in_float32
 
 NUM_PROBES = 4
 """Images by which the reloaded model is compared with the Python model."""
@@ -22,7 +22,7 @@ class Release(NamedTuple):
     removed: list[int]
     """Older versions that were pruned."""
     kept_files: list[str]
-    """Server files that were left as they are, because somebody has edited them."""
+    """Server files that were left as they are, because they are not what would be written."""
 
 
 def release(
@@ -44,7 +44,8 @@ def release(
       export_dir: Folder of the versions of one served model.
       version: Above all that are there; the next one if None.
       keep: How many of the newest versions to keep; all if None.
-      name: Name of the served model; the last folder of `export_dir` if None.
+      name: Name of the served model; that in `models.config`, or the last folder of `export_dir`,
+        if None.
       split: Images that the p-values of `anomaly` compare with; see `conformal.held_out_images`.
       num_examples: How many of its first images; 0 for all.
       formats: Of `convert.FORMATS`: what else to write `encode` and `decode` as.
@@ -62,11 +63,11 @@ def release(
       ExportError: If the model must not be served.
       OSError: If `export_dir` cannot be written to.
     """
-    name = name or os.path.basename(os.path.abspath(export_dir))
-    _check(export_dir, version, keep, name, num_examples, formats)
+    _check(export_dir, version, keep, num_examples, formats)
+    name = server_files.chosen_name(export_dir, name)
     run = FinishedRun(workdir)
     images, split = conformal.held_out_images(run, split, num_examples, data_dir, download)
-    model = run.model()
+    model = in_float32(run.model())
     check.require_exportable(model)
     with tqdm(total=len(images), desc="scores", unit="image", file=sys.stderr) as bar:
         scores = conformal.scores(model, images, bar.update)
@@ -84,11 +85,10 @@ def release(
     return Release(path, removed, kept_files)
 
 
-def _check(export_dir, version, keep, name: str, num_examples: int, formats) -> None:
+def _check(export_dir, version, keep, num_examples: int, formats) -> None:
     """All that can be known before anything is read."""
     if keep is not None and keep < 1:
         raise ValueError(f"keep must be at least 1, got {keep}")
-    server_files.check_name(name)
     convert.check_formats(formats)
     check_images_wanted("test", num_examples)
     publish.check_target(export_dir, version)
@@ -99,6 +99,6 @@ def _write_saved_model(model, folder: str, scores, probes, name: str) -> dict[st
     functions = model.signatures(validation_scores=scores)
     model.export(folder, functions=functions)
     requests = check.requests(model, functions, probes)
-    differences = check.differences(functions, folder, requests)
+    differences = check.differences(model, functions, folder, requests)
     warmup.write_requests(folder, check.requests(model, functions, probes[:1]), name)
     return {f"{d.signature}/{d.output}": d.difference for d in differences}

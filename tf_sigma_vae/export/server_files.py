@@ -68,6 +68,33 @@ def check_name(name: str) -> None:
         )
 
 
+def served_name(export_dir: str) -> str | None:
+    """The name in the folder's `models.config`; None if there is none to be found."""
+    try:
+        with open(os.path.join(export_dir, MODELS_FILE), encoding="utf-8") as file:
+            found = re.search(r'^\s*name:\s*"([^"]+)"', file.read(), flags=re.MULTILINE)
+    except FileNotFoundError:
+        return None
+    return found and found.group(1)
+
+
+def chosen_name(export_dir: str, name: str | None) -> str:
+    """The name to serve by: that of `models.config`, or the folder's own, unless one is given.
+
+    Raises:
+      ValueError: If the name is not allowed, or `models.config` serves by another.
+    """
+    there = served_name(export_dir)
+    if name and there and name != there:
+        raise ValueError(
+            f"the name is {name!r}, but {os.path.join(export_dir, MODELS_FILE)!r} serves the model "
+            f"as {there!r}: give that name or none, or remove the file"
+        )
+    name = name or there or os.path.basename(os.path.abspath(export_dir))
+    check_name(name)
+    return name
+
+
 def texts(name: str) -> dict[str, str]:
     """The content of both files, by their names, for a model of this name.
 

@@ -6,7 +6,9 @@ a server does not compare it with the signature. Random numbers are functions of
 row, so that a request repeats. Outputs are float32, PNG files aside.
 
 The values cannot be checked by an error, which would fail the requests that share a batch: a row
-with a value out of range or not finite is answered by NaN.
+with a value that is not finite, or out of the range of the likelihood, is answered by NaN; a file
+that is cut off, or not of the model's size, by NaN and an empty file. (A file that is damaged in
+its middle still fails its batch.)
 """
 
 import math
@@ -17,6 +19,7 @@ import tensorflow as tf
 
 from tf_sigma_vae import noise, objectives
 from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS
+from tf_sigma_vae.models import _image_files
 from tf_sigma_vae.models._images import RANGE_TOLERANCE
 
 LARGEST_Z_SCORE = 4.0
@@ -24,8 +27,6 @@ LARGEST_Z_SCORE = 4.0
 
 _Z_STREAM, _IMAGE_STREAM = 0, 1
 """Of the random numbers of one seed: those that draw z, and the decoder's noise."""
-
-_PNG_CHANNELS = (1, 3)
 
 Function = tf.types.experimental.PolymorphicFunction
 
@@ -65,6 +66,7 @@ class ImageSignatures:
 
         Raises:
           NotCalibratedError: If an analytic likelihood holds no scale.
+          ValueError: If the scores are no finite numbers, or there are none.
         """
         model.likelihood.require_scale()
         self.model = model
@@ -73,7 +75,7 @@ class ImageSignatures:
         self.reconstruct, self.anomaly = tf.function(self._reconstruct), tf.function(self._anomaly)
         self.sorted_scores = None
         if validation_scores is not None:
-            self.sorted_scores = tf.sort(tf.cast(validation_scores, tf.float32))
+            self.sorted_scores = tf.constant(_sorted(validation_scores))
 
     def functions(self) -> dict[str, Function]:
         """`tf.function` objects by name, with their input signatures; the outputs by name."""
@@ -89,7 +91,7 @@ class ImageSignatures:
             "elbo": [images, seed],
             "anomaly": [images],
         }
-        if self.model.image_shape[-1] in _PNG_CHANNELS:
+        if self.model.image_shape[-1] in _image_files.CHANNELS:
             inputs |= {"reconstruct_bytes": [files], "anomaly_bytes": [files]}
         functions = {
             name: tf.function(_checked(getattr(self, name), specs), input_signature=specs)
@@ -175,24 +177,20 @@ class ImageSignatures:
 
     def reconstruct_bytes(self, image_bytes):
         """`mean_bytes`, PNG."""
-        return {"mean_bytes": _to_png(self.reconstruct(self._from_files(image_bytes))["mean"])}
+        x, is_readable = self._from_files(image_bytes)
+        return {"mean_bytes": _image_files.to_png(self.reconstruct(x)["mean"], is_readable)}
 
     def anomaly_bytes(self, image_bytes):
         """As `anomaly`, the map of z-scores as PNG; see `LARGEST_Z_SCORE`."""
-        found = self.anomaly(self._from_files(image_bytes))
-        z_score = found.pop("z_score")
-        return {**found, "z_score_bytes": _to_png(0.5 + 0.5 * z_score / LARGEST_Z_SCORE)}
+        x, is_readable = self._from_files(image_bytes)
+        found = self.anomaly(x)
+        shades = 0.5 + 0.5 * found.pop("z_score") / LARGEST_Z_SCORE
+        z_score_bytes = _image_files.to_png(shades, is_readable)
+        return {**_nan_unless(is_readable, found), "z_score_bytes": z_score_bytes}
 
     def _from_files(self, image_bytes):
-        def one(file):
-            # Reads JPEG files too. The server checks no shape.
-            pixels = tf.io.decode_png(file, channels=self.model.image_shape[-1])
-            return tf.ensure_shape(pixels, self.model.image_shape)
-
-        pixels = tf.map_fn(
-            one, image_bytes, fn_output_signature=tf.TensorSpec(self.model.image_shape, tf.uint8)
-        )
-        return _grey_values(pixels)
+        levels, is_readable = _image_files.read(image_bytes, self.model.image_shape)
+        return _grey_values(levels), is_readable
 
     # -- values
 
@@ -245,6 +243,16 @@ def _checked(function, specs):
     return checked
 
 
+def _sorted(scores) -> np.ndarray:
+    scores = np.asarray(scores, np.float32)
+    if scores.ndim != 1 or scores.size == 0 or not np.all(np.isfinite(scores)):
+        raise ValueError(
+            f"validation_scores must be [n] finite numbers, n at least 1; got shape {scores.shape}"
+            f", {np.count_nonzero(~np.isfinite(scores))} of them not finite"
+        )
+    return np.sort(scores)
+
+
 def _grey_values(levels):
     """`k / 255`, float32, of levels 0 ... 255 of any type.
 
@@ -270,9 +278,3 @@ def _nan_unless(is_valid, outputs):
         )
         for name, value in outputs.items()
     }
-
-
-def _to_png(images):
-    """PNG files, strings `[B]`, of images `[B, H, W, C]` in [0, 1]; others are clipped."""
-    levels = tf.cast(tf.round(tf.clip_by_value(images, 0.0, 1.0) * (GREY_LEVELS - 1)), tf.uint8)
-    return tf.map_fn(tf.io.encode_png, levels, fn_output_signature=tf.TensorSpec([], tf.string))
