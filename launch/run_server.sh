@@ -32,4 +32,7 @@ if [[ "$answer" == *'"AVAILABLE"'* ]]; then
 fi
 while kill -0 "$!" 2>/dev/null; do sleep 0.1 || true; done
 wait "$!"
-[[ "$answer" == *'"AVAILABLE"'* ]] || { echo "run_server.sh: it ended before it was ready" >&2; exit 1; }
+if [[ "$answer" != *'"AVAILABLE"'* ]]; then
+  echo "run_server.sh: the server ended before it was ready" >&2
+  exit 1
+fi

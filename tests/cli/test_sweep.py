@@ -94,6 +94,7 @@ def test_a_sweep_asked_to_stop_says_so_and_exits_with_its_code(command, training
     assert trainings.trained == ["beta=0.1-seed0"]
 
 
+@pytest.mark.slow
 def test_a_run_that_diverged_makes_the_exit_code_1(command, trainings, tmp_path):
     trainings.failure["beta=1-seed1"] = NonFiniteError("non-finite rate")
     assert command(*TINY, *FEW, f"--workdir={tmp_path}") == 1

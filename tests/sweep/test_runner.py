@@ -79,6 +79,7 @@ def test_seeds_and_betas_are_added_to_what_is_there(trainings, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_another_protocol_evaluates_again_and_trains_nothing(trainings, tmp_path):
     _fakes.sweep(tmp_path).run()
     trainings.trained.clear(), trainings.evaluated.clear()
