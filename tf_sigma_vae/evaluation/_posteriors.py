@@ -1,0 +1,109 @@
+"""Posteriors of a model as arrays, with the draws that its elbo is made of."""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+from scipy.stats import chi2
+
+from tf_sigma_vae import data, noise, rows
+
+tfd = tfp.distributions
+
+MIN_EXAMPLES = 32
+MIN_EXAMPLES_PER_DIMENSION = 8
+"""Below it the correction of the moment bound leaves more than a tenth of its bias."""
+# Probability that the noise of true draws is refused.
+_FALSE_ALARM = 1e-9
+
+
+class Draws(NamedTuple):
+    """Diagonal Gaussian posteriors and one draw from each, `[S, L]` each."""
+
+    loc: np.ndarray
+    """Means."""
+    scale: np.ndarray
+    """Standard deviations."""
+    z: np.ndarray
+    """Row `i` is drawn from posterior `i`."""
+
+
+def posterior_draws(model, images: np.ndarray, global_batch_size: int = 128) -> Draws:
+    """Posteriors of images, and of each the draw that the elbo of an evaluation is made of.
+
+    Args:
+      model: A model with a diagonal Gaussian posterior and a standard normal prior.
+      images: uint8 `[S, H, W, C]`.
+      global_batch_size: Images encoded at once.
+
+    Raises:
+      ValueError: On another posterior or prior, or images of another type or shape.
+    """
+    if images.shape[1:] != tuple(model.image_shape):
+        raise ValueError(
+            f"the model takes images of shape {tuple(model.image_shape)}, got {images.shape[1:]}"
+        )
+    batches = data.evaluation_batches(images, global_batch_size=global_batch_size)
+    prior = _normal(model.prior, "prior")
+    if np.any(prior.loc != 0.0) or np.any(prior.scale != 1.0):
+        raise ValueError(f"the prior must be standard normal, got {model.prior}")
+    draw = rows.over_replicas(
+        model.distribute_strategy,
+        functools.partial(_draw, model),
+        signature=[tf.TensorSpec([None, *model.image_shape], tf.float32)],
+    )
+    parts = [[part.numpy() for part in draw(x)] for x in batches]
+    return Draws(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def require_draws(loc, scale, z) -> Draws:
+    """The arrays in float64, as far as bounds can be made of them.
+
+    Args:
+      loc: `[S, L]`.
+      scale: `[S, L]`.
+      z: `[S, L]`.
+
+    Raises:
+      ValueError: If the shapes differ, examples are too few, a number is not finite, a scale is not
+        positive, or `z` is not drawn from the posteriors.
+    """
+    arrays = {"loc": loc, "scale": scale, "z": z}
+    arrays = {name: np.asarray(array, np.float64) for name, array in arrays.items()}
+    shapes = {name: array.shape for name, array in arrays.items()}
+    loc, scale, z = arrays.values()
+    if loc.ndim != 2 or len(set(shapes.values())) > 1 or loc.shape[1] < 1:
+        raise ValueError(f"loc, scale and z must be of one shape [S, L], got {shapes}")
+    least = max(MIN_EXAMPLES, MIN_EXAMPLES_PER_DIMENSION * loc.shape[1])
+    if len(loc) < least:
+        raise ValueError(
+            f"{loc.shape[1]} latent dimensions need at least {least} examples, got {len(loc)}"
+        )
+    for name, array in arrays.items():
+        if not np.all(np.isfinite(array)):
+            raise ValueError(f"{name} is not finite everywhere")
+    if not np.all(scale > 0):
+        raise ValueError(f"scale must be positive, got {scale.min()}")
+    square = np.sum(np.square((z - loc) / scale))
+    if not _FALSE_ALARM / 2 < chi2.cdf(square, z.size) < 1.0 - _FALSE_ALARM / 2:
+        raise ValueError(
+            "z must be drawn from the posteriors: the mean of ((z - loc) / scale)^2 is 1 but for "
+            f"chance, got {square / z.size:.6g}"
+        )
+    return Draws(loc, scale, z)
+
+
+def _draw(model, x) -> tuple[tf.Tensor, ...]:
+    posterior = _normal(model.encode(x), "posterior")
+    loc, scale = posterior.loc, posterior.scale
+    draws = noise.normal(model.posterior_noise_ids(x, training=False), loc.shape[1:])
+    return loc, scale, loc + scale * draws
+
+
+def _normal(distribution, name: str) -> tfd.Normal:
+    normal = getattr(distribution, "distribution", None)
+    if not isinstance(normal, tfd.Normal):
+        raise ValueError(f"the {name} must be independent normal numbers, got {distribution}")
+    return normal

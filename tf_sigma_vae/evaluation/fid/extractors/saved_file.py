@@ -1,0 +1,116 @@
+"""`saved_file`: any network in a `.keras` file or a SavedModel folder.
+
+It must map images `[B, H, W, C]` to features `[B, D]`. One whose height and width are fixed gets
+images of that size (bilinear, half-pixel centers, antialiased); one that takes any size gets them
+as they are, and resizes them itself or not at all.
+"""
+
+import os
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_sigma_vae.evaluation.fid.extractors._base import (
+    MAX_LEVEL,
+    RESIZE,
+    Extractor,
+    hash_of_path,
+    prepared,
+)
+from tf_sigma_vae.evaluation.fid.protocol import Extraction
+
+SIGNATURE = "serving_default"
+LEFT_TO_NETWORK = "none before the network"
+
+
+class SavedFile(Extractor):
+    """A network given by its path."""
+
+    def __init__(self, path: str | None = None, input_range=(0.0, MAX_LEVEL)):
+        """Loads the network.
+
+        Args:
+          path: A `.keras` file, or the folder of a SavedModel with the signature
+            `serving_default`.
+          input_range: What the network wants grey levels 0 and 255 to be, for example `(-1, 1)`.
+
+        Raises:
+          ValueError: If no path is given, or the network has not one input of images and one
+            output.
+          FileNotFoundError: If there is nothing at the path.
+        """
+        if path is None:
+            raise ValueError("saved_file needs the path of a .keras file or a SavedModel folder")
+        if not os.path.exists(path):
+            raise FileNotFoundError(f"there is no network at {path!r}")
+        load = _load_saved_model if os.path.isdir(path) else _load_keras
+        network, shape = load(path)
+        height, width, channels = shape[1:]
+        self.channels = channels or type(self).channels
+        size = (height, width) if height and width else None
+        self.extraction = Extraction(
+            extractor=self.plugin_name(),
+            content_hash=hash_of_path(path),
+            resize=RESIZE if size else LEFT_TO_NETWORK,
+            size=size,
+            input_range=input_range,
+        )
+
+        @tf.function(input_signature=[tf.TensorSpec([None, None, None, self.channels])])
+        def extract(levels):
+            return network(prepared(levels, size, input_range))
+
+        self._extract = extract
+
+    def extract(self, levels: np.ndarray) -> tf.Tensor:
+        """See `Extractor.extract`."""
+        return self._extract(levels)
+
+
+def _load_keras(path: str):
+    """A function of images and the shape `(None, H, W, C)` that it takes."""
+    model = keras.saving.load_model(path, compile=False)
+    inputs = getattr(model, "inputs", None) or []
+    _require_one(path, "input", [(each.name, each.shape) for each in inputs])
+    outputs = [(each.name, each.shape) for each in model.outputs]
+    _require_one(path, "output", outputs)
+    return lambda images: model(images, training=False), _image_shape(path, inputs[0])
+
+
+def _load_saved_model(path: str):
+    """A function of images and the shape `(None, H, W, C)` that it takes."""
+    loaded = tf.saved_model.load(path)
+    if SIGNATURE not in loaded.signatures:
+        raise ValueError(
+            f"{path!r} has no signature {SIGNATURE!r}; it has {sorted(loaded.signatures)}"
+        )
+    signature = loaded.signatures[SIGNATURE]
+    inputs = signature.structured_input_signature[1]
+    _require_one(path, "input", [(name, spec.shape) for name, spec in inputs.items()])
+    outputs = signature.structured_outputs
+    _require_one(path, "output", [(name, spec.shape) for name, spec in outputs.items()])
+    ((name, spec),) = inputs.items()
+    (output,) = outputs
+
+    def call(images):
+        # Through `loaded`: a signature alone does not keep its variables.
+        return loaded.signatures[SIGNATURE](**{name: images})[output]
+
+    return call, _image_shape(path, spec)
+
+
+def _require_one(path: str, what: str, found: list) -> None:
+    if len(found) != 1:
+        shapes = sorted(f"{name} {tuple(shape)}" for name, shape in found)
+        raise ValueError(f"the network in {path!r} must have one {what}, it has {shapes}")
+
+
+def _image_shape(path: str, spec) -> tuple[int | None, ...]:
+    shape = tuple(spec.shape)
+    if len(shape) != 4 or not tf.as_dtype(spec.dtype).is_floating:
+        raise ValueError(
+            f"the network in {path!r} must take float images [B, H, W, C], it takes "
+            f"{tf.as_dtype(spec.dtype).name} {shape}"
+        )
+    return shape
