@@ -14,6 +14,10 @@ PPCA_TOLERANCE = 0.01
 TRUE_SCALE_TOLERANCE = 0.03
 
 
+# Half a minute of training; tests/ground_truth/test_ppca.py holds the same truths without it.
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     config = Config(
