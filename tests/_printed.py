@@ -11,8 +11,13 @@ SECONDS = 240
 
 def printed_by(module, *args):
     """What a module prints as JSON, in its last line, when it is run with these arguments."""
+    return json.loads(run_module(module, *args).splitlines()[-1])
+
+
+def run_module(module, *args, options=()):
+    """What a module prints when it is run with these arguments, and options of Python."""
     finished = subprocess.run(
-        [sys.executable, "-m", module, *map(str, args)],
+        [sys.executable, *options, "-m", module, *map(str, args)],
         cwd=pathlib.Path(__file__).parents[1],
         env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
         capture_output=True,
@@ -21,4 +26,4 @@ def printed_by(module, *args):
         check=False,
     )
     assert finished.returncode == 0, finished.stderr[-3000:]
-    return json.loads(finished.stdout.splitlines()[-1])
+    return finished.stdout

@@ -4,9 +4,12 @@ workdir/config.json  metrics.jsonl  checkpoints/  model.keras  evaluation.json  
         tensorboard/
 """
 
+import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from tf_sigma_vae.config import Config
 
@@ -16,7 +19,14 @@ class WorkdirError(RuntimeError):
 
 
 def write_atomically(path: str, text: str) -> None:
-    """Writes a text file so that a kill leaves either the old or the new content.
+    """Writes a text file, UTF-8, as `atomic_file` does."""
+    with atomic_file(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+@contextlib.contextmanager
+def atomic_file(path: str) -> Iterator[BinaryIO]:
+    """A file to write bytes to, so that a kill leaves either the old or the new content.
 
     Raises:
       OSError: If the disk is full or not writable; the old content is intact then.
@@ -24,8 +34,8 @@ def write_atomically(path: str, text: str) -> None:
     folder = os.path.dirname(os.path.abspath(path))
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".tmp-")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)

@@ -9,17 +9,14 @@ others by `make test-slow`; how many rows are asked for makes no difference.
 """
 
 import concurrent.futures
-import os
-import pathlib
 import pickle
-import subprocess
-import sys
 import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests._printed import run_module
 from tests.export import _audit, _goldens, _tables
 from tests.export._capi import INVALID_ARGUMENT
 from tests.export._requests import (
@@ -48,7 +45,6 @@ TOLERANCE = 1e-6
 NATS = ("elbo", "log_prob", "score")
 # Of a grey level before it is rounded: half a level by the rounding itself.
 HALF_A_LEVEL = 0.501
-SECONDS = 240
 
 
 def _close(name, served, golden, variant):
@@ -69,17 +65,7 @@ def _close(name, served, golden, variant):
 
 def _asked(route, folder):
     """What a process that has nothing but one route to the SavedModels finds."""
-    root = str(pathlib.Path(__file__).parents[2])
-    finished = subprocess.run(
-        [sys.executable, "-m", "tests.export._isolated", route, str(folder)],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": root},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr[-3000:]
+    run_module("tests.export._isolated", route, folder)
     return pickle.loads((folder / f"{route}.pickle").read_bytes())
 
 

@@ -1,19 +1,14 @@
-import os
-import pathlib
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
 
 from tests._models import images, tiny_vae
+from tests._printed import run_module
 from tf_sigma_vae import likelihoods, models, plugins
 
 BATCH = 4
 LEARNING_RATE = 3e-3
 TOLERANCE = 1e-6
-SECONDS = 240
 SHAPE = (8, 9, 2)
 NAMES = plugins.names("likelihoods")
 NETWORKS = plugins.names("networks")
@@ -67,18 +62,7 @@ def restored(trained, tmp_path_factory):
     np.save(folder / "images.npy", images(BATCH, SHAPE, seed=3))
     for name, model in trained.items():
         model.save(folder / f"{name}.keras")
-    script = pathlib.Path(__file__).with_name("_fresh_process.py")
-    root = str(pathlib.Path(__file__).parents[2])
-    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-    finished = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", str(script), str(folder)],
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr[-3000:]
+    run_module("tests.models._fresh_process", folder, options=("-W", "error::UserWarning"))
     return {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
 
 

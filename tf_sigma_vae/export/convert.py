@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from tf_sigma_vae.export.check import ExportError
 from tf_sigma_vae.export.precision import in_float32
+from tf_sigma_vae.workdir import atomic_file
 
 FORMATS = ("tflite", "onnx")
 
@@ -229,11 +230,5 @@ def _is_installed(package: str) -> bool:
 
 
 def _write(path: str, content: bytes) -> None:
-    partial = f"{path}.partial"
-    try:
-        with open(partial, "wb") as file:
-            file.write(content)
-        os.replace(partial, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(partial)
+    with atomic_file(path) as file:
+        file.write(content)

@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from tf_sigma_vae.evaluation.fid.images import Images, with_content_hash
 from tf_sigma_vae.evaluation.fid.protocol import Source
 from tf_sigma_vae.evaluation.fid.statistics import Statistics
 from tf_sigma_vae.evaluation.runs import require_writable
+from tf_sigma_vae.workdir import atomic_file
 
 FORMAT = 1
 _ARRAYS = ("num_examples", "mean", "scatter", "features")
@@ -88,16 +88,6 @@ def _read(path: str, record: str, num_images: int) -> tuple[Statistics, np.ndarr
 
 
 def _write(path: str, record: str, extracted: FeatureSet) -> None:
-    """Writes a file so that a kill leaves none or a whole one."""
     arrays = {**extracted.statistics._asdict(), "features": extracted.features}
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".tmp-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, record=record, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with atomic_file(path) as file:
+        np.savez(file, record=record, **arrays)
