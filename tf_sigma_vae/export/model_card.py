@@ -1,7 +1,6 @@
 """What an exported model is: `model_card.json` for programs, `MODEL_CARD.md` for people."""
 
 import datetime
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -9,6 +8,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from tf_sigma_vae.content_hash import sha256
 from tf_sigma_vae.evaluation import record
 from tf_sigma_vae.evaluation.runs import FinishedRun
 from tf_sigma_vae.version import __version__
@@ -66,7 +66,7 @@ def card(
         "versions": _versions(),
         "sha256": {
             "model.keras": sha256(run.workdir.model_file),
-            "all files but the cards": sha256(saved_model),
+            "all files but the cards": sha256(saved_model, leave_out=(JSON_FILE, TEXT_FILE)),
         },
         "config": config.to_dict(),
     }
@@ -94,20 +94,6 @@ def signature_table(saved_model: str) -> dict[str, dict[str, dict[str, dict[str,
             for side, specs in sides.items()
         }
     return table
-
-
-def sha256(path: str) -> str:
-    """Of a file; or of the names and contents of all files of a folder but the model cards."""
-    if os.path.isfile(path):
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    digest = hashlib.sha256()
-    for folder, folders, files in os.walk(path):
-        folders.sort()
-        for file in sorted(set(files) - {JSON_FILE, TEXT_FILE}):
-            full = os.path.join(folder, file)
-            digest.update(f"{os.path.relpath(full, path)}\0{sha256(full)}\n".encode())
-    return digest.hexdigest()
 
 
 def scale(model) -> dict[str, object]:

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from tests.evaluation.fid._networks import Averages, levels
-from tf_sigma_vae.evaluation.fid.extractors import _base
 
 
 class Given(Averages):
@@ -46,25 +45,3 @@ def test_what_is_no_vector_for_each_image_is_refused(shape):
 def test_a_feature_that_is_not_finite_is_an_error(bad):
     with pytest.raises(FloatingPointError, match="a feature of averages .* is not finite"):
         Given(np.array([[1.0, bad]]))(levels(1))
-
-
-def test_hash_of_a_folder_is_of_names_and_contents(tmp_path):
-    def folder(name, files):
-        for file, text in files.items():
-            path = tmp_path / name / file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        return _base.hash_of_path(str(tmp_path / name))
-
-    first = folder("a", {"x": "1", "sub/y": "2"})
-    assert folder("b", {"sub/y": "2", "x": "1"}) == first
-    others = [{"x": "1", "sub/y": "3"}, {"x": "1", "y": "2"}, {"x": "1"}]
-    hashes = [folder(f"c{k}", files) for k, files in enumerate(others)]
-    assert len({first, *hashes}) == 4
-
-
-def test_nothing_has_no_hash(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no file in"):
-        _base.hash_of_path(str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="missing"):
-        _base.hash_of_path(str(tmp_path / "missing"))

@@ -1,7 +1,5 @@
 """What every extractor shares: checks, grey to color, and the resizing of those that have none."""
 
-import hashlib
-import os
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -11,7 +9,6 @@ from tf_sigma_vae.evaluation.fid.protocol import Extraction
 
 RESIZE = "bilinear before the network, half-pixel centers, antialiased"
 MAX_LEVEL = 255.0
-_CHUNK = 1 << 20
 
 
 class Extractor(ABC):
@@ -78,30 +75,3 @@ def prepared(levels: tf.Tensor, size: tuple[int, int] | None, input_range) -> tf
     if size is not None:
         levels = tf.image.resize(levels, size, method="bilinear", antialias=True)
     return levels * ((high - low) / MAX_LEVEL) + low
-
-
-def hash_of_path(path: str) -> str:
-    """SHA-256 of a file, or of all files below a folder and their names.
-
-    Raises:
-      FileNotFoundError: If there is nothing, or a folder without files.
-    """
-    if not os.path.isdir(path):
-        return _hash_of_file(path)
-    files = sorted(
-        os.path.relpath(os.path.join(folder, name), path)
-        for folder, _, names in os.walk(path)
-        for name in names
-    )
-    if not files:
-        raise FileNotFoundError(f"there is no file in {path!r}")
-    lines = [f"{_hash_of_file(os.path.join(path, name))} {name}\n" for name in files]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _hash_of_file(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

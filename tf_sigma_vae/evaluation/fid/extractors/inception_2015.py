@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from tf_sigma_vae.evaluation.fid.extractors._base import Extractor, hash_of_path
+from tf_sigma_vae.content_hash import sha256
+from tf_sigma_vae.evaluation.fid.extractors._base import Extractor
 from tf_sigma_vae.evaluation.fid.protocol import FID_GRAPH_SHA256, Extraction
 
 FILE = "classify_image_graph_def.pb"
@@ -42,7 +43,7 @@ class Inception2015(Extractor):
           ValueError: If the file is no graph, or has not the tensors of this one.
         """
         path = _download() if path is None else path
-        content_hash = hash_of_path(path)
+        content_hash = sha256(path)
         graph_def = _read(path)
         self._input, self._output, self._session = _session(graph_def)
         size, method = _resizing(graph_def)

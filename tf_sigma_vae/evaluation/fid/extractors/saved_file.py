@@ -11,11 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_sigma_vae.content_hash import sha256
 from tf_sigma_vae.evaluation.fid.extractors._base import (
     MAX_LEVEL,
     RESIZE,
     Extractor,
-    hash_of_path,
     prepared,
 )
 from tf_sigma_vae.evaluation.fid.protocol import Extraction
@@ -51,7 +51,7 @@ class SavedFile(Extractor):
         size = (height, width) if height and width else None
         self.extraction = Extraction(
             extractor=self.plugin_name(),
-            content_hash=hash_of_path(path),
+            content_hash=sha256(path),
             resize=RESIZE if size else LEFT_TO_NETWORK,
             size=size,
             input_range=input_range,
