@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tests._models import images, tiny_vae
 from tf_sigma_vae import plugins
@@ -18,6 +19,8 @@ LIKELIHOODS = plugins.names("likelihoods")
 LEVELS = (np.arange(GREY_LEVELS) / 255.0).astype(np.float32).reshape(-1, 1, 1, 1)
 # Parameters are float32, masses float64; the quadrature of MarginalGaussian is good to 2e-6.
 NORMALISED = 3e-6
+# A CDF near 1 is rounded by 1e-16, and a difference of two by twice that.
+STEP_ROUNDING = 1e-15
 SIGNIFICANCE = 1e-3
 
 
@@ -51,11 +54,35 @@ def _masses(head, params):
 
 @pytest.mark.parametrize("kind", ["random", "low", "high", "mixed"])
 @pytest.mark.parametrize("name", LIKELIHOODS)
-def test_masses_of_the_256_levels_sum_to_one(name, kind):
+def test_masses_of_the_256_levels_are_the_steps_of_a_cdf_from_zero_to_one(name, kind):
     head = _likelihood(name)
-    masses = _masses(head, _params(head, kind))
+    params = _params(head, kind)
+    masses = _masses(head, params)
     assert masses.shape == (GREY_LEVELS,) and np.all(masses >= 0.0)
     assert masses.sum() == pytest.approx(1.0, abs=NORMALISED)
+    cdf = head.grey_level_cdf(head.distribution(np.tile(params, (GREY_LEVELS, 1, 1, 1))), LEVELS)
+    levels = np.arange(GREY_LEVELS).reshape(-1, 1, 1, 1)
+    below, through = (cdf(k).numpy().reshape(-1) for k in (levels - 1, levels))
+    assert below[0] == 0.0 and through[-1] == 1.0
+    assert np.min(through - below) > -STEP_ROUNDING
+    np.testing.assert_allclose(through - below, masses, atol=NORMALISED)
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_log_masses_of_an_image_are_those_of_its_elements_by_their_cdfs(name):
+    head = _likelihood(name)
+    rng, shape = np.random.default_rng(4), (2, 1, 2, 3)
+    params = rng.normal(size=(*shape[:3], head.params_channels(3))).astype(np.float32)
+    x = images(2, shape[1:], seed=6)
+
+    distribution = head.distribution(params)
+    cdf, level = head.grey_level_cdf(distribution, x), np.round(255.0 * x)
+    masses = np.sum(np.log(cdf(level) - cdf(level - 1.0)), axis=(1, 2, 3))
+    if hasattr(distribution, "marginal"):
+        # Its elements share a variance: their masses are those of the marginals.
+        distribution = tfp.distributions.Independent(distribution.marginal(), 3)
+    expected = head.bin_log_mass(distribution, x)
+    np.testing.assert_allclose(masses, expected, rtol=1e-6, atol=NORMALISED)
 
 
 # A Bernoulli's samples are black or white, its masses those of the grey levels.

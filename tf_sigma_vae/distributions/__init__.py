@@ -4,6 +4,7 @@ from tf_sigma_vae.distributions.bin_mass import bin_log_mass
 from tf_sigma_vae.distributions.discretized_logistic_mixture import DiscretizedLogisticMixture
 from tf_sigma_vae.distributions.grey_level_bits import GreyLevelBits
 from tf_sigma_vae.distributions.grey_level_categorical import GreyLevelCategorical
+from tf_sigma_vae.distributions.grey_level_cdf import grey_level_cdf
 from tf_sigma_vae.distributions.marginal_gaussian import MarginalGaussian
 from tf_sigma_vae.distributions.named_parameters import from_parameters, to_parameters
 from tf_sigma_vae.distributions.student_t import StudentT
@@ -16,5 +17,6 @@ __all__ = [
     "StudentT",
     "bin_log_mass",
     "from_parameters",
+    "grey_level_cdf",
     "to_parameters",
 ]

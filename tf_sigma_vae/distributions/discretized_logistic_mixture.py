@@ -21,6 +21,8 @@ import tensorflow_probability as tfp
 from tf_sigma_vae.distributions import _categorical, _discretized_logistic
 from tf_sigma_vae.distributions._discretized_logistic import LAST_LEVEL
 from tf_sigma_vae.distributions._grey_levels import GreyLevelDistribution
+from tf_sigma_vae.distributions.bin_mass import in_float64
+from tf_sigma_vae.distributions.grey_level_cdf import LevelCdf, with_ends
 
 tfd = tfp.distributions
 
@@ -137,15 +139,52 @@ class DiscretizedLogisticMixture(GreyLevelDistribution):
             yield loc, log_scale, pairs[first : first + channel]
 
     def _log_prob(self, value):
-        # Channel by channel: the largest temporary is [B..., K], and K is the innermost axis.
-        levels = tf.clip_by_value(tf.round(value * LAST_LEVEL), 0.0, LAST_LEVEL)
-        levels = tf.split(levels, self._loc.shape[-2], axis=-1)
         log_prob = tf.nn.log_softmax(self._logits)
-        for level, (loc, log_scale, coefficients) in zip(levels, self._by_channel(), strict=True):
-            loc = _coupled(loc, coefficients, [before / LAST_LEVEL for before in levels])
+        for level, loc, log_scale in self._given_earlier_channels(value):
             log_prob += _discretized_logistic.log_mass(level, loc, log_scale)
         # The logarithm of a sum of masses can round to above that of one.
         return tf.minimum(tf.reduce_logsumexp(log_prob, axis=-1), 0.0)
+
+    def _given_earlier_channels(self, value):
+        """Each channel's level `[B..., 1]`, coupled location and log-scale `[B..., K]`."""
+        # Channel by channel: the largest temporary is [B..., K], and K is the innermost axis.
+        levels = tf.clip_by_value(tf.round(value * LAST_LEVEL), 0.0, LAST_LEVEL)
+        levels = tf.split(levels, self._loc.shape[-2], axis=-1)
+        for level, (loc, log_scale, coefficients) in zip(levels, self._by_channel(), strict=True):
+            loc = _coupled(loc, coefficients, [before / LAST_LEVEL for before in levels])
+            yield level, loc, log_scale
+
+    def grey_level_cdf(self, x) -> LevelCdf:
+        """See `distributions.grey_level_cdf`; of each channel given the pixel's channels before it.
+
+            P(K_c <= k) = sum_i w_ic F((k + 1/2) / 255),    w_ic ~ pi_i prod_{c' < c} P_i(k_c'),
+
+        the components weighed by what they make of the channels before, their locations shifted.
+
+        Args:
+          x: `[B..., C]`.
+
+        Returns:
+          Function of the level, whose result has the shape of `x`.
+        """
+        return in_float64(self)._conditional_cdf(tf.cast(x, tf.float64))
+
+    def _conditional_cdf(self, x) -> LevelCdf:
+        log_weights, weights, locs, inverse_scales = self._logits, [], [], []
+        for level, loc, log_scale in self._given_earlier_channels(x):
+            weights.append(tf.nn.softmax(log_weights))
+            locs.append(loc)
+            inverse_scales.append(tf.exp(-log_scale))
+            log_weights += _discretized_logistic.log_mass(level, loc, log_scale)
+        weights, locs, inverse_scales = (
+            tf.stack(by_channel, axis=-2) for by_channel in (weights, locs, inverse_scales)
+        )
+
+        def at(level):
+            edge = (level[..., tf.newaxis] + 0.5) / LAST_LEVEL
+            return tf.reduce_sum(weights * tf.sigmoid((edge - locs) * inverse_scales), axis=-1)
+
+        return with_ends(at)
 
     def _sample_n(self, n, seed=None):
         component_seed, *noise_seeds = tfp.random.split_seed(seed, n=1 + self._loc.shape[-2])

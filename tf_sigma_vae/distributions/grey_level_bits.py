@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 
 from tf_sigma_vae.distributions._grey_levels import LogitsDistribution
 from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS, grey_level
+from tf_sigma_vae.distributions.grey_level_cdf import LevelCdf, of_masses
 
 tfd = tfp.distributions
 
@@ -59,3 +60,14 @@ class GreyLevelBits(LogitsDistribution):
         # 1 - p as a sigmoid of its own keeps its precision where p rounds to 1.
         bit_variance = tf.sigmoid(self._logits) * tf.sigmoid(-self._logits)
         return tf.reduce_sum(weights * bit_variance, axis=-1)
+
+    def grey_level_cdf(self, x) -> LevelCdf:
+        """See `distributions.grey_level_cdf`; holds 256 float64 numbers for each element."""
+        logits = tf.cast(self._logits, tf.float64)
+        masses = tf.ones_like(logits[..., :1])
+        # Of all numbers that the bits so far make: the next bit divides each in two, in order.
+        for bit in tf.unstack(logits[..., tf.newaxis], axis=-2):
+            halves = tf.stack([masses * tf.sigmoid(-bit), masses * tf.sigmoid(bit)], axis=-1)
+            shape = tf.concat([tf.shape(masses)[:-1], [2 * masses.shape[-1]]], axis=0)
+            masses = tf.reshape(halves, shape)
+        return of_masses(masses)

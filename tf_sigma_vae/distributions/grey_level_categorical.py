@@ -12,6 +12,7 @@ import tensorflow_probability as tfp
 from tf_sigma_vae.distributions import _categorical
 from tf_sigma_vae.distributions._grey_levels import LogitsDistribution
 from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS, grey_level
+from tf_sigma_vae.distributions.grey_level_cdf import LevelCdf, of_masses
 
 tfd = tfp.distributions
 
@@ -62,3 +63,7 @@ class GreyLevelCategorical(LogitsDistribution):
         # Around the mean: a difference of two moments would cancel for peaked distributions.
         deviation = self._values() - self._mean()[..., tf.newaxis]
         return tf.reduce_sum(tf.nn.softmax(self._logits) * deviation**2, axis=-1)
+
+    def grey_level_cdf(self, x) -> LevelCdf:
+        """See `distributions.grey_level_cdf`; holds 256 float64 numbers for each element."""
+        return of_masses(tf.nn.softmax(tf.cast(self._logits, tf.float64)))

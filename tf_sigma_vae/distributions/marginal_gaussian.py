@@ -19,6 +19,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_sigma_vae.distributions._marginal_mass import log_mass
+from tf_sigma_vae.distributions.bin_mass import in_float64
+from tf_sigma_vae.distributions.grey_level_cdf import LevelCdf, of_marginal
 
 tfd = tfp.distributions
 
@@ -185,3 +187,11 @@ class MarginalGaussian(tfd.Distribution):
         b = tf.broadcast_to(tf.cast(self._scale, tf.float64), shape)
         loc = tf.broadcast_to(loc, tf.shape(x))
         return log_mass(loc, a, b, x, self._event_axes(x))
+
+    def grey_level_cdf(self, x) -> LevelCdf:
+        """See `distributions.grey_level_cdf`; of each element on its own, by its `marginal`.
+
+        The variance that the elements share makes them dependent, which no marginal shows: these
+        masses, multiplied, are not `bin_log_mass`.
+        """
+        return of_marginal(in_float64(self).marginal())

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tf_sigma_vae.content_hash import sha256
 from tf_sigma_vae.evaluation.estimate import Estimate
 from tf_sigma_vae.evaluation.evaluate import Evaluation, evaluate_model
 from tf_sigma_vae.evaluation.runs import FinishedRun
@@ -45,6 +46,8 @@ def evaluate_run(
     found = evaluate_model(run.model(strategy), images, num_samples, global_batch_size, progress)
     config = run.config
     protocol = {"dataset": config.dataset, "split": split, "variant": config.likelihood}
+    protocol |= {"split_size": run.split_size(split)}
+    protocol |= {"model_sha256": sha256(run.workdir.model_file)}
     protocol |= {"trained_dequantized": config.dequantize, **found.protocol}
     versions = {"tf-sigma-vae": __version__, **found.protocol["versions"]}
     return found._replace(protocol={**protocol, "versions": versions})

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_sigma_vae import build, models
+from tf_sigma_vae import build, data, models
 from tf_sigma_vae.config import Config
 from tf_sigma_vae.workdir import Workdir
 
@@ -35,6 +35,8 @@ class FinishedRun:
             raise FileNotFoundError(f"there is no workdir {path!r}")
         self.workdir = Workdir(path)
         self.config, self._data_dir = self.workdir.read_config()
+        # The splits that were read last, by where they were read from.
+        self._splits: dict[str | None, data.Splits] = {}
         if not os.path.isfile(self.workdir.model_file):
             raise FileNotFoundError(
                 f"the run in {path!r} is not finished: it holds no "
@@ -74,7 +76,9 @@ class FinishedRun:
         """
         check_images_wanted(split, num_examples)
         data_dir = self._data_dir if data_dir is None else data_dir
-        images = getattr(build.load_splits(self.config, data_dir, download), split)
+        if data_dir not in self._splits:
+            self._splits = {data_dir: build.load_splits(self.config, data_dir, download)}
+        images = getattr(self._splits[data_dir], split)
         if images is None:
             raise ValueError(
                 f"the run in {self.workdir.path!r} has no {split} split "
@@ -86,6 +90,13 @@ class FinishedRun:
                 f"{self.config.dataset} has {len(images)} images"
             )
         return images[: num_examples or None]
+
+    def split_size(self, split: str) -> int | None:
+        """Images of a split that `images` has read; None before."""
+        for splits in self._splits.values():
+            images = getattr(splits, split)
+            return None if images is None else len(images)
+        return None
 
     def model(self, strategy: tf.distribute.Strategy | None = None) -> keras.Model:
         """The trained model, with its stored scale, on the replicas of a strategy."""

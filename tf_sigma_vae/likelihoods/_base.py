@@ -91,6 +91,19 @@ class Likelihood(keras.layers.Layer):
         """
         return distributions.bin_log_mass(distribution, x)
 
+    def grey_level_cdf(self, distribution: tfd.Distribution, x):
+        """P(K <= level) of each element of 8-bit images, on the bins of `bin_log_mass`.
+
+        Args:
+          distribution: Of this likelihood.
+          x: `[B, H, W, C]`, scaled as `k / 255`; read where elements depend on one another.
+
+        Returns:
+          Function of the level (-1 ... 255, a number or a tensor that broadcasts to `x`), float64
+          `[B, H, W, C]`; see `distributions.grey_level_cdf`.
+        """
+        return distributions.grey_level_cdf(distribution, x)
+
     def require_scale(self) -> None:
         """Checks that the likelihood can be used outside of training.
 

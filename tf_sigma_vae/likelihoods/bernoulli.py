@@ -27,12 +27,16 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS, grey_level
+from tf_sigma_vae.distributions.grey_level_cdf import with_ends
 from tf_sigma_vae.likelihoods._base import Likelihood
 
 tfd = tfp.distributions
 
 _SERIES_BELOW = 0.01
 """Where the series of G, cut off after `u^4`, is off by less than `u^6 / 181440 = 6e-18`."""
+
+_UNIFORM_BELOW = 1e-30
+"""Size of the log-odds below which the levels are as probable, to more than any rounding."""
 
 
 @keras.saving.register_keras_serializable("tf_sigma_vae")
@@ -60,6 +64,11 @@ class Bernoulli(Likelihood):
         log_mass = _log_mass(logits, grey_level(tf.cast(x, tf.float64)))
         return tf.reduce_sum(log_mass, axis=list(range(1, log_mass.shape.rank)))
 
+    def grey_level_cdf(self, distribution, x):
+        """See `Likelihood.grey_level_cdf`; of the mass normalized over the 256 levels."""
+        logits = tf.cast(distribution.distribution.logits, tf.float64)
+        return with_ends(lambda level: _cdf(logits, level))
+
     def provenance(self):
         """All parameters are outputs of the network."""
         return {"source": "network"}
@@ -71,6 +80,21 @@ def _log_mass(logits: tf.Tensor, level: tf.Tensor) -> tf.Tensor:
     t = logits / last
     log_normalizer = math.log(GREY_LEVELS) + _log_sinhc(GREY_LEVELS * t) - _log_sinhc(t)
     return t * (level - last / 2) - log_normalizer
+
+
+def _cdf(logits: tf.Tensor, level: tf.Tensor) -> tf.Tensor:
+    """`P(K <= k) = S_{k+1}(t) / S_256(t)`, elementwise, float64.
+
+    `S_n(t) = expm1(n t) / expm1(t)` is the sum of the first `n` terms. For positive `t` a power is
+    taken out, so that no exponential overflows.
+    """
+    number = level + 1.0
+    # The limit at 0, where all levels are as probable, is reached long before.
+    least = tf.constant(_UNIFORM_BELOW, logits.dtype)
+    t = tf.where(tf.abs(logits) < least, least, logits) / (GREY_LEVELS - 1)
+    size = tf.abs(t)
+    value = tf.math.expm1(-number * size) / tf.math.expm1(-GREY_LEVELS * size)
+    return value * tf.exp(-(GREY_LEVELS - number) * tf.maximum(t, 0.0))
 
 
 def _log_sinhc(u: tf.Tensor) -> tf.Tensor:
