@@ -110,7 +110,7 @@ setup(
     entry_points={
         "console_scripts": [
             f"sigma-vae-{verb} = tf_sigma_vae.cli.{verb}:run"
-            for verb in ("train", "evaluate", "sample", "export", "sweep", "prepare")
+            for verb in ("train", "evaluate", "sample", "export", "sweep", "prepare", "report")
         ]
     },
 )

@@ -42,6 +42,12 @@ def no_network(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def cache_folder(monkeypatch, tmp_path_factory):
+    """Keeps what the package caches out of the home of whoever runs the tests."""
+    monkeypatch.setenv("TF_SIGMA_VAE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
 def default_dtype_policy():
     """Restores the one global of Keras that tests set, so that their order does not matter.
 

@@ -12,7 +12,7 @@ from tests.project._imports import import_graph, imported_names
 LAYERS = (
     ("cli",),
     ("",),
-    ("export",),
+    ("export", "report"),
     ("sweep",),
     ("evaluation",),
     ("training",),
@@ -22,7 +22,7 @@ LAYERS = (
     ("likelihoods", "objectives"),
     ("distributions",),
     ("workdir", "image_grid"),
-    ("config", "plugins", "noise", "replicas", "rows", "version"),
+    ("config", "content_hash", "plugins", "noise", "replicas", "rows", "version"),
 )
 LAYER_OF = {unit: index for index, units in enumerate(LAYERS) for unit in units}
 
