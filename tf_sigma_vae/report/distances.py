@@ -1,0 +1,133 @@
+"""Distances of samples from images, side by side only where they were measured alike."""
+
+from collections.abc import Sequence
+
+from tf_sigma_vae.evaluation.fid import Protocol, ProtocolMismatchError, require_comparable
+from tf_sigma_vae.report import charts, elements, figures
+from tf_sigma_vae.report.content import Content, Run
+
+METRICS = ("frechet", "kid", "frechet_extrapolated")
+HOW_TO_READ = (
+    "How far samples of the model are from images of the data, in the features of a network: "
+    "smaller is better, 0 for equal sets. Only the network of 2015 gives FID; figures of different "
+    "networks, sample counts or kinds of samples are different quantities and never share a row."
+)
+
+
+def groups(runs: Sequence[Run]) -> list[tuple[Protocol, list[int]]]:
+    """Indices of the runs whose distances compare with one another, with the first's protocol."""
+    found: list[tuple[Protocol, list[int]]] = []
+    for index, run in enumerate(runs):
+        if "distances" not in run.measures:
+            continue
+        protocol = protocol_of(run)
+        for first, members in found:
+            if are_comparable(first, protocol):
+                members.append(index)
+                break
+        else:
+            found.append((protocol, [index]))
+    return found
+
+
+def protocol_of(run: Run) -> Protocol:
+    """The protocol of a run's distances."""
+    record = run.measures["distances"]["protocol"]
+    return Protocol.from_dict({key: record[key] for key in ("extraction", "reference", "samples")})
+
+
+def are_comparable(first: Protocol, second: Protocol) -> bool:
+    """Whether the smaller of two distances is the better."""
+    try:
+        require_comparable(first, second)
+    except ProtocolMismatchError:
+        return False
+    return True
+
+
+def headline_rows(runs: Sequence[Run]) -> list[list]:
+    """The rows of the first table: of each protocol a row of its own for each distance."""
+    found = groups(runs)
+    rows = []
+    for place, (protocol, members) in enumerate(found, 1):
+        suffix = f", protocol {place}" if len(found) > 1 else ""
+        for name in METRICS:
+            metrics = [
+                figures.metric_of("distances", name)(run) if index in members else None
+                for index, run in enumerate(runs)
+            ]
+            units = [metric.get("unit", "") for metric in metrics if metric is not None]
+            if units:
+                title = elements.with_unit(f"{protocol.label(name)}{suffix}", units[0])
+                rows.append([title, *map(figures.cell, metrics)])
+    return rows
+
+
+def section(content: Content) -> elements.Html | None:
+    """The distances of all runs; None if no run has any."""
+    found = groups(content.runs)
+    if not found:
+        return None
+    parts, mixed = [], len(found) > 1
+    if mixed:
+        parts.append(elements.notice(_why_apart(found)))
+    for place, (protocol, members) in enumerate(found, 1):
+        runs = [content.runs[index] for index in members]
+        title = f"protocol {place}: {_described(protocol)}" if mixed else _described(protocol)
+        shown = [_chart(content.runs, members, name, protocol) for name in METRICS]
+        heading = ["distance", *(run.name for run in runs)]
+        parts += [
+            elements.charts(shown),
+            elements.table(f"Distances, {title}", heading, headline_rows(runs)),
+        ]
+    return elements.section("distances", "Distances of samples", HOW_TO_READ, *parts)
+
+
+def _why_apart(found) -> str:
+    """What tells the protocols apart, in the words of the check."""
+    try:
+        require_comparable(found[0][0], found[1][0])
+    except ProtocolMismatchError as error:
+        return f"Not all runs were measured alike, and they are shown apart: {error}."
+    raise AssertionError("groups of one protocol")
+
+
+def _described(protocol: Protocol) -> str:
+    """A protocol in one line."""
+    samples, reference = protocol.samples, protocol.reference
+    kind = {"mean": "mean images", "noisy": "images with the decoder's noise"}[samples.draw]
+    levels = "8-bit" if samples.eight_bit else "not rounded"
+    size = f" to {'x'.join(map(str, protocol.extraction.size))}" if protocol.extraction.size else ""
+    origin = " ".join(part for part in (reference.dataset, reference.split) if part)
+    return (
+        f"{samples.num_images:,} samples ({kind}, {levels}) against {reference.num_images:,} "
+        f"images{f' of {origin}' if origin else ''}; {protocol.extraction.label}, "
+        f"resize {protocol.extraction.resize}{size}"
+    )
+
+
+def _chart(runs: Sequence[Run], members: list[int], name: str, protocol) -> charts.Chart | None:
+    shown = [(i, figures.metric_of("distances", name)(runs[i])) for i in members]
+    shown = [(index, metric) for index, metric in shown if metric is not None]
+    if not shown:
+        return None
+    names = [runs[index].name for index, _ in shown]
+
+    def plot(axes):
+        for place, (index, metric) in enumerate(shown):
+            look = charts.style(index)
+            error = charts.INTERVAL_ERRORS * (metric.get("standard_error") or 0.0)
+            axes.barh(place, metric["value"], height=0.62, color=look.color, alpha=0.75)
+            axes.errorbar(metric["value"], place, xerr=error, color=charts.GRAY, capsize=3)
+        axes.set_yticks(range(len(shown)), [charts.shortened(each) for each in names])
+        axes.set_ylim(len(shown) - 0.4, -0.6)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlim(left=min(0.0, *(metric["value"] for _, metric in shown)))
+        axes.set_xlabel(protocol.label(name))
+
+    texts = ", ".join(
+        f"{run} {figures.cell(metric)}" for run, (_, metric) in zip(names, shown, strict=True)
+    )
+    caption = f"{protocol.label(name)}: {texts}. Bars: ± 1.96 standard errors."
+    size = (charts.PANEL[0], max(1.7, 1.0 + 0.32 * len(shown)))
+    return charts.draw(plot, "", caption, caption, size=size, left_labels=names)
