@@ -1,8 +1,11 @@
+import json
+
 import pytest
 
 from tests.cli._in_process import TINY, Command
 from tests.sweep import _fakes
 from tf_sigma_vae.cli import sweep
+from tf_sigma_vae.evaluation import measures
 from tf_sigma_vae.training import NonFiniteError, Preempted
 
 # ml_collections loads a config file with it.
@@ -24,8 +27,17 @@ def trainings(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--sweep=table4"], ["error: unknown sweep 'table4'; known: beta, decoders, table3"]),
-        (["--sweep="], ["error: --sweep is needed: one of beta, decoders, table3"]),
+        (["--sweep=table4"], ["error: unknown sweep 'table4'; known: beta, decoders, table3, fig"]),
+        (["--sweep="], ["error: --sweep is needed: one of beta, decoders, table3, figure4"]),
+        (["--budget=large"], ["error: unknown budget 'large'; known: paper, short, smoke"]),
+        (["--measures=fid"], ["unknown measure 'fid'; known: information, distances"]),
+        (["--measures=distances"], ["needs an --extractor: inception_2015, ", "or a path"]),
+        (
+            ["--measures=distances", "--extractor=lost.keras"],
+            ["--extractor=lost.keras is neither a file or folder, nor one of inception_2015"],
+        ),
+        (["--draw=both"], ["draw", "both"]),
+        (["--distance_samples=0"], ["distance_samples must be at least 2, got 0"]),
         (["--seeds=1,1"], ["error: --seeds gives 1 twice"]),
         (["--seeds=one"], ["--seeds must be numbers with commas between", "'one'"]),
         (["--seeds="], ["--seeds is empty"]),
@@ -78,7 +90,74 @@ def test_the_flags_reach_the_sweep(command, trainings, tmp_path):
     assert "fewer than 3 seeds" in command.error
     text = (tmp_path / "table.md").read_text()
     assert "seed 4; evaluated on 3 train images" in text
-    assert f"wrote {tmp_path}/table.md" in command.output
+    # The table itself, and where it is.
+    assert "\n| beta-VAE, beta=0.1 | 1 |" in command.output
+    assert f"wrote {tmp_path}/table.md\n" in command.output
+    assert f"wrote {tmp_path}/rate_distortion.png\n" in command.output
+
+
+SMOKE = ("--sweep=beta", "--betas=0.1", "--variants=", "--budget=smoke")
+
+
+def stored_config(workdir, run="beta=0.1-seed1"):
+    return json.loads((workdir / "runs" / run / "config.json").read_text())["config"]
+
+
+def test_a_budget_sets_what_no_flag_does(command, trainings, tmp_path):
+    assert command(*TINY, *SMOKE, f"--workdir={tmp_path}") == 0
+    assert trainings.trained == ["beta=0.1-seed0", "beta=0.1-seed1"]
+    config = stored_config(tmp_path)
+    assert (config["num_train_steps"], config["log_every_steps"]) == (20, 2)
+    # 256 images, cut to the 4 of the split.
+    assert "trained for 20 steps of 8, seeds 0, 1; evaluated on 4 test" in command.output
+
+
+def test_flags_go_before_the_budget(command, trainings, tmp_path):
+    given = ["--config.num_epochs=3", "--seeds=1", "--num_examples=3"]
+    assert command(*TINY, *SMOKE, f"--workdir={tmp_path}", *given) == 0
+    config = stored_config(tmp_path)
+    assert (config["num_train_steps"], config["num_epochs"]) == (None, 3)
+    assert trainings.trained == ["beta=0.1-seed1"]
+    assert "evaluated on 3 test images" in command.output
+
+
+def test_a_workdir_of_another_budget_is_refused(command, trainings, tmp_path):
+    assert command(*TINY, *SMOKE, f"--workdir={tmp_path}") == 0
+    assert command(*TINY, *SMOKE, f"--workdir={tmp_path}", "--budget=short") == 1
+    assert "num_train_steps: 20 there, None now" in command.error
+
+
+def test_figure_4_is_measured_for_information(command, trainings, tmp_path):
+    few = [argument for argument in TINY if "num_test" not in argument]
+    given = [*few, "--config.dataset_options.num_test=40", "--sweep=figure4", "--betas=0.1"]
+    given += ["--variants=", "--seeds=0"]
+    assert command(*given, f"--workdir={tmp_path}") == 0
+    assert trainings.measured == [("beta=0.1-seed0", "information")]
+    assert command(*given, f"--workdir={tmp_path}", "--measures=", "--dry_run") == 0
+
+
+def test_a_dry_run_of_distances_loads_no_network(command, tmp_path):
+    given = ["--measures=distances", "--extractor=inception_2015", "--dry_run"]
+    larger = ["--config.dataset_options.num_test=30"]
+    few = [argument for argument in TINY if "num_test" not in argument]
+    assert command(*few, *larger, *SMOKE, f"--workdir={tmp_path}", *given) == 0
+    assert "beta=0.1 seed 1" in command.output
+
+
+def test_where_the_network_cannot_be_downloaded_two_ways_out_are_told(
+    command, monkeypatch, tmp_path
+):
+    def fail(name, path):
+        raise ConnectionError(f"cannot download {name}")
+
+    monkeypatch.setattr(measures, "extractor", fail)
+    given = ["--measures=distances", "--extractor=inception_2015"]
+    larger = ["--config.dataset_options.num_test=30"]
+    few = [argument for argument in TINY if "num_test" not in argument]
+    assert command(*few, *larger, *SMOKE, f"--workdir={tmp_path}", *given) == 1
+    for words in ("cannot download inception_2015", "--extractor_path=FILE", "--extractor=PATH"):
+        assert words in command.error
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -1,14 +1,18 @@
-"""A sweep whose runs cost nothing: training and evaluation are replaced by arithmetic."""
+"""A sweep whose runs cost nothing: training and measures are replaced by arithmetic."""
 
+import gc
+import json
+import math
 import pathlib
 
+import keras
 import numpy as np
 
 from tf_sigma_vae.config import Config
-from tf_sigma_vae.evaluation import record
+from tf_sigma_vae.evaluation import fid, measures, record
 from tf_sigma_vae.evaluation.estimate import Estimate
 from tf_sigma_vae.evaluation.evaluate import UNITS, Evaluation
-from tf_sigma_vae.sweep import plot, runner, studies
+from tf_sigma_vae.sweep import convergence, information_plot, plot, runner, studies
 from tf_sigma_vae.sweep.results import Result
 from tf_sigma_vae.training import loop
 from tf_sigma_vae.workdir import Workdir
@@ -56,29 +60,72 @@ def row(name):
     return studies.Row(name, name, studies.SWEEP_OPTIONS.get(name, {}))
 
 
-def result(name, seed=0, measure="density", validation_elbo=None, **metrics):
-    """The result of a run."""
+def information(rate, lower, upper, saturated=False, num_examples=NUM_TEST):
+    """What `information.json` holds of I(x; z) in [lower, upper]."""
+    ends = {
+        "mutual_information": (lower, upper),
+        "marginal_kl": (rate - upper, rate - lower),
+    }
+    return {
+        "rate": {"value": rate, "standard_error": 0.25, "unit": "nats"},
+        **{name: {"lower": low, "upper": high} for name, (low, high) in ends.items()},
+        "saturated": saturated,
+        "protocol": {"num_examples": num_examples, "log_num_examples": math.log(num_examples)},
+    }
+
+
+def distances(frechet, kid=0.5, content_hash="0123456789", num_images=NUM_TEST, seed=0):
+    """What `distances.json` holds."""
+    protocol = fid.Protocol(
+        fid.Extraction("saved_file", content_hash, "none", None, (0.0, 255.0)),
+        fid.Source("data", num_images, IMAGE_SHAPE, True, "synthetic", "test"),
+        fid.Source("mean", num_images, IMAGE_SHAPE, True, seed=seed),
+    )
+    values = {"frechet": frechet, "kid": kid}
+    return {
+        "metrics": {
+            k: {"value": v, "standard_error": 0.75, "unit": "1"} for k, v in values.items()
+        },
+        "labels": {name: protocol.label(name) for name in values},
+        "protocol": protocol.to_dict(),
+    }
+
+
+def result(name, seed=0, measure="density", validation_elbo=None, measured=None, **metrics):
+    """The result of a run; `measured` are its other measures, by their name."""
     validation = None
     if validation_elbo is not None:
         validation = evaluation(split="validation", elbo=validation_elbo)
-    return Result(row(name), seed, evaluation(measure, **metrics), validation)
+    found = evaluation(measure, **metrics)
+    return Result(row(name), seed, found, validation, **(measured or {}))
 
 
 class Trainings:
-    """Stands for `loop.train`, `record.evaluate_run` and the picture.
+    """Stands for `loop.train`, `record.evaluate_run`, the measures and the pictures.
 
     Attributes:
       trained: Names of the folders of the runs that were trained, in order.
       evaluated: Names of the folders and splits of those that were evaluated.
+      measured: Names of the folders and measures that were made.
       failure: What the training of a run raises, by the name of its folder.
     """
 
     def __init__(self, monkeypatch):
         """Replaces them."""
-        self.trained, self.evaluated, self.failure = [], [], {}
+        self.trained, self.evaluated, self.measured, self.failure = [], [], [], {}
         monkeypatch.setattr(loop, "train", self._train)
         monkeypatch.setattr(record, "evaluate_run", self._evaluate)
-        monkeypatch.setattr(plot, "rate_distortion", lambda about, results: len(results))
+        # They have made no graphs.
+        monkeypatch.setattr(keras.backend, "clear_session", lambda: None)
+        monkeypatch.setattr(gc, "collect", lambda: 0)
+        monkeypatch.setattr(measures, "obtain", self._measure)
+        monkeypatch.setattr(measures, "stored", self._stored)
+        for module, name in (
+            (plot, "rate_distortion"),
+            (information_plot, "figure"),
+            (convergence, "figure"),
+        ):
+            monkeypatch.setattr(module, name, lambda about, results: len(results))
         monkeypatch.setattr(plot, "save", lambda n, path: pathlib.Path(path).write_text(f"{n}"))
 
     def _train(self, config, workdir, **given):
@@ -104,6 +151,23 @@ class Trainings:
             mse=scale / 10,
             beta_equivalent=2 * scale**2,
         )
+
+    def _measure(self, run, name, options, extractor, data_dir, download, progress):
+        self.measured.append((run.workdir.path.rsplit("/", 1)[-1], name))
+        made = {
+            "information": information(3.0, 1.0, 2.0, False, options.information_examples),
+            "distances": distances(7.0, num_images=options.distance_samples),
+        }[name]
+        text = json.dumps({**made, "options": options._asdict()})
+        pathlib.Path(measures.path_of(run, name)).write_text(text, encoding="utf-8")
+
+    def _stored(self, run, name, options, extraction=None):
+        path = pathlib.Path(measures.path_of(run, name))
+        if not path.exists():
+            return None
+        found = json.loads(path.read_text(encoding="utf-8"))
+        number = {"information": "information_examples", "distances": "distance_samples"}[name]
+        return found if found["options"][number] == getattr(options, number) else None
 
 
 def sweep(workdir, study="beta", **given):

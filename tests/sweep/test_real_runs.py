@@ -1,22 +1,32 @@
 """A sweep that trains in earnest: killed and started again, it ends as one that was not."""
 
+import functools
 import json
+import shutil
 
 import pytest
 
 import tf_sigma_vae as sv
+from tests.evaluation.fid import _networks
 from tests.sweep import _fakes
 from tests.training._runs import Killed, killed
 from tf_sigma_vae.cli import evaluate
+from tf_sigma_vae.evaluation import measures
+from tf_sigma_vae.sweep.measuring import Measuring
 from tf_sigma_vae.training.callbacks import WriteCheckpoints
 
 ASKED = {"betas": [0.1], "variants": ["gaussian_optimal"]}
-# A checkpoint at step 2 of 3.
-CONFIG = {"num_train_steps": 3, "checkpoint_every_steps": 2}
+CONFIG = {
+    # A checkpoint at step 2 of 3.
+    "num_train_steps": 3,
+    "checkpoint_every_steps": 2,
+    # As many images as information in three dimensions needs.
+    "dataset_options": {"num_train": 20, "num_test": 32, "image_size": [4, 6]},
+}
 
 
-def sweep(path):
-    return _fakes.sweep(path, config=_fakes.config(**CONFIG), **ASKED)
+def sweep(path, **given):
+    return _fakes.sweep(path, config=_fakes.config(**CONFIG), **ASKED, **given)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +60,27 @@ def test_its_runs_are_ordinary_workdirs(finished):
     before = (run / "evaluation.json").read_bytes()
     evaluate.evaluate([str(run)], num_samples=0)
     assert (run / "evaluation.json").read_bytes() == before
+
+
+def test_both_runs_are_measured_by_one_network(finished, tmp_path, monkeypatch):
+    monkeypatch.setenv(measures.CACHE_VARIABLE, str(tmp_path / "cache"))
+    shutil.copytree(finished, tmp_path / "sweep")
+    network = str(tmp_path / "network.keras")
+    _networks.dense_network((None, None, 3)).save(network)
+    asked = Measuring(
+        ("information", "distances"), load=functools.partial(measures.extractor, network)
+    )
+    # What is cleared between two runs leaves the network whole.
+    assert sweep(tmp_path / "sweep", measuring=asked).run() == []
+    again = sweep(tmp_path / "sweep", measuring=asked)
+    assert again.plan().count("  done") == 2
+    found, missing = again.results()
+    assert (len(found), missing) == (2, [])
+    for result in found:
+        figures = result.figures()
+        assert figures["frechet"] > 0.0
+        assert 0.0 <= figures["mutual_information_lower"] <= figures["mutual_information_upper"]
+    assert (tmp_path / "sweep" / "information.png").stat().st_size > 10_000
 
 
 def test_the_evaluated_scale_of_the_grid_is_that_of_its_beta(finished):

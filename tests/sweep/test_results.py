@@ -20,7 +20,7 @@ def test_the_mean_over_seeds_has_its_standard_error():
 
 
 def test_one_seed_has_no_standard_error():
-    assert results.over_seeds([2.5]) == (2.5, None)
+    assert results.over_seeds([2.5]) == (2.5, None, (2.5,))
 
 
 def test_figures_of_a_run_are_derived_from_its_metrics():
@@ -50,7 +50,7 @@ def test_rows_are_summarized_over_their_seeds():
         ("beta=1", (0, 1)),
         ("gaussian_optimal", (1,)),
     ]
-    assert found[0].figures["rate"] == (2.5, 0.5)
+    assert found[0].figures["rate"] == (2.5, 0.5, (2.0, 3.0))
     assert "rate" not in found[1].figures
 
 
@@ -104,3 +104,29 @@ def test_the_file_has_a_line_for_each_run_and_a_gap_where_a_metric_is_absent():
     assert (second["row"], second["beta"], second["measure"]) == ("bernoulli", "", "none")
     assert (second["elbo"], second["nll"], second["mse"]) == ("-8.0", "", "")
     assert second["mse_standard_error_over_images"] == ""
+
+
+def test_measures_are_figures_and_say_how_they_were_made():
+    measured = {
+        "distances": _fakes.distances(12.5, kid=0.25),
+        "information": _fakes.information(9.0, 2.0, 4.0, saturated=True),
+    }
+    first, second = csv.DictReader(
+        io.StringIO(
+            results.results_csv(
+                [
+                    _fakes.result("beta=1", 0, elbo=-5.0, measured=measured),
+                    _fakes.result("beta=1", 1, elbo=-5.0),
+                ]
+            )
+        )
+    )
+    assert (first["frechet"], first["frechet_standard_error_over_images"]) == ("12.5", "0.75")
+    assert first["kid"] == "0.25"
+    names = ("mutual_information", "marginal_kl")
+    ends = [first[f"{name}_{end}"] for name in names for end in ("lower", "upper")]
+    assert ends == ["2.0", "4.0", "5.0", "7.0"]
+    assert first["frechet_label"] == "frechet distance (saved_file 01234567)"
+    assert (first["distance_samples"], first["draw"]) == ("7", "mean")
+    assert (first["information_examples"], first["information_saturated"]) == ("7", "True")
+    assert (second["frechet"], second["frechet_label"], second["draw"]) == ("", "", "")

@@ -1,11 +1,13 @@
+import dataclasses
 import math
 
 import pytest
 
 from tf_sigma_vae import build, objectives, plugins
 from tf_sigma_vae.config import Config
-from tf_sigma_vae.sweep import studies
+from tf_sigma_vae.sweep import measuring, studies, tables
 
+STUDIES = ", ".join(studies.STUDIES)
 PAPER_GRID = ["beta=0.001", "beta=0.01", "beta=0.1", "beta=1", "beta=10"]
 
 
@@ -54,6 +56,15 @@ def names(*arguments, **given):
                 "gaussian_optimal",
             ],
         ),
+        (
+            "figure4",
+            [
+                *(f"beta={beta}" for beta in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)),
+                "gaussian_shared",
+                "gaussian_optimal",
+            ],
+        ),
+        ("figure9", ["gaussian_shared", "gaussian_shared_data", "gaussian_optimal"]),
     ],
 )
 def test_rows_stand_in_the_order_of_the_paper(study, expected):
@@ -94,6 +105,16 @@ def test_a_row_says_which_options_the_sweep_has_chosen():
     assert labels["beta=0.1"] == "beta=0.1"
 
 
+def test_figure_9_has_the_paper_s_shared_scale_and_that_of_other_sweeps():
+    rows = {row.name: row for row in studies.rows("figure9")}
+    paper, data = rows["gaussian_shared"], rows["gaussian_shared_data"]
+    assert (paper.likelihood, data.likelihood) == ("gaussian_shared", "gaussian_shared")
+    assert paper.options == {"initial_scale": 1.0, "scale_learning_rate_multiplier": 1.0}
+    (usual,) = studies.rows("beta", [], ["gaussian_shared"])
+    assert data.options == usual.options != paper.options
+    assert data.label.startswith("gaussian_shared_data (initial_scale=data")
+
+
 def test_a_study_can_be_cut_to_some_rows():
     assert names("table3", betas=[2, 0.5], variants=["bernoulli", "gaussian_fixed"]) == [
         "gaussian_fixed",
@@ -108,13 +129,14 @@ def test_a_study_can_be_cut_to_some_rows():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"name": "table4"}, "unknown sweep 'table4'; known: beta, decoders, table3"),
+        ({"name": "table4"}, f"unknown sweep 'table4'; known: {STUDIES}"),
         ({"name": "beta", "variants": ["bernoulli"]}, "has no variant 'bernoulli'; it has: gauss"),
         ({"name": "beta", "betas": [0.1, -1.0]}, "must be positive and finite, got -1"),
         ({"name": "beta", "betas": [0.0]}, "must be positive and finite, got 0"),
         ({"name": "beta", "betas": [float("inf")]}, "must be positive and finite, got inf"),
         ({"name": "beta", "betas": [0.1, 1, 0.1]}, "--betas gives beta=0.1 twice"),
         ({"name": "beta", "variants": ["gaussian_shared"] * 2}, "--variants gives gaussian_shared"),
+        ({"name": "figure9", "betas": [0.1]}, "--sweep=figure9 has no grid"),
         ({"name": "beta", "betas": [], "variants": []}, "both --variants and --betas are empty"),
     ],
 )
@@ -129,9 +151,19 @@ def test_seeds_are_some_and_different(seeds, message):
         studies.check_seeds(seeds)
 
 
-@pytest.mark.parametrize("name", studies.STUDIES)
+@pytest.mark.parametrize("name", ["beta", "decoders", "table3"])
 def test_the_figures_of_the_paper_belong_to_rows(name):
     study = studies.STUDIES[name]
     rows = set(names(name)) | set(study.variants)
-    assert set(study.paper) <= rows
-    assert all(math.isfinite(float(figure)) for figure in study.paper.values())
+    for figures in (study.printed.nll, study.printed.fid):
+        assert set(figures) <= rows
+        assert all(math.isfinite(float(figure)) for figure in figures.values())
+    assert all(float(figure) > 0 for figure in study.printed.fid.values())
+
+
+@pytest.mark.parametrize("study", studies.STUDIES.values(), ids=list(studies.STUDIES))
+def test_what_a_study_sets_exists(study):
+    assert set(study.columns) <= set(tables.COLUMNS)
+    assert set(study.measures) <= set(measuring.NAMES)
+    assert set(study.special_rows) <= set(study.variants)
+    dataclasses.replace(Config(), **study.config)

@@ -39,12 +39,13 @@ def test_the_beta_table_has_the_columns_and_figures_of_table_1():
         "bits/dim (density)",
         "PSNR of the mean (dB)",
         "paper's -log p (Table 1, SVHN)",
+        "ordering of -log p holds?",
     ]
     assert grid[:4] == ["beta-VAE, beta=0.1", "2", "0.1", "6.0 ± 1.0"]
     assert grid[4:8] == ["3.0 ± 1.0", "-", "6", "-"]
-    assert grid[-1] == "-1223"
+    assert grid[-2:] == ["-1223", "open: gaussian_optimal (0 of 1 decided)"]
     assert optimal[:5] == ["gaussian_optimal", "1", "0.0625", "3", "-"]
-    assert optimal[-1] == "-3333"
+    assert optimal[-2:] == ["-3333", "1 seed"]
 
 
 def test_the_text_says_what_was_done():
@@ -66,10 +67,11 @@ def test_the_grid_is_one_row_where_the_paper_has_one():
     ]
     heading, *rows = cells(tables.table_markdown(about("table3"), runs, []))
     assert heading[2:5] == ["-log p < (nats)", "bits/dim (mass)", "rate (nats)"]
+    best = "beta-VAE, best of grid (beta=0.1, by validation elbo)"
     assert rows == [
-        ["gaussian_fixed (scale=1)", "1", "9", "-", "1", "740.5"],
-        ["beta-VAE, best of grid (beta=0.1, by validation elbo)", "1", "5", "-", "2", "-796.2"],
-        ["bernoulli", "1", "-", "-", "4", "-"],
+        ["gaussian_fixed (scale=1)", "1", "9", "-", "1", "740.5", "1 seed"],
+        [best, "1", "5", "-", "2", "-796.2", "1 seed"],
+        ["bernoulli", "1", "-", "-", "4", "-", "-"],
     ]
 
 
@@ -93,6 +95,96 @@ def test_the_csv_has_means_and_standard_errors():
     assert (float(grid["nll"]), float(grid["nll_standard_error"])) == (6.0, 1.0)
     assert (optimal["nll"], optimal["nll_standard_error"]) == ("3.0", "")
     assert (optimal["rate"], optimal["rate_standard_error"]) == ("", "")
+
+
+def seeds_of(name, paper_like, frechet, measure="density"):
+    """Three seeds of a row that lie close together."""
+    return [
+        _fakes.result(
+            name,
+            seed,
+            measure,
+            elbo=-paper_like - seed,
+            measured={
+                "distances": _fakes.distances(frechet + seed, kid=0.5),
+                "information": _fakes.information(9.0, 2.0 + seed, 4.0 + seed, seed == 2),
+            },
+        )
+        for seed in (0, 1, 2)
+    ]
+
+
+MEASURED = [
+    # In the paper's order by -log p, and not by FID: 44.54, 27.93, 22.25.
+    *seeds_of("beta=0.001", 500.0, 400.0),
+    *seeds_of("beta=0.01", 300.0, 200.0),
+    *seeds_of("gaussian_shared", 100.0, 300.0),
+]
+
+
+def test_measures_have_columns_and_the_paper_s_fid_beside_them():
+    heading, first, second, third = cells(tables.table_markdown(about(), MEASURED, []))
+    assert heading[-8:-4] == [
+        "frechet distance (saved_file 01234567)",
+        "kernel distance (saved_file 01234567)",
+        "I(x; z) (nats)",
+        "marginal KL (nats)",
+    ]
+    assert heading[-4:] == [
+        "paper's -log p (Table 1, SVHN)",
+        "ordering of -log p holds?",
+        "paper's FID (Table 1, SVHN)",
+        "ordering of the distance holds?",
+    ]
+    assert first[-8:-4] == ["401.00 ± 0.58", "0.5", "3 to 5 *", "4 to 6 *"]
+    assert first[-4:] == ["21.43", "yes (2 of 2)", "44.54", "yes (2 of 2)"]
+    assert second[-2:] == ["27.93", "no: better than gaussian_shared (1 of 2)"]
+    assert third[-2:] == ["22.25", "no: worse than beta=0.01 (1 of 2)"]
+
+
+def test_notes_say_how_measures_and_orderings_came_about():
+    text = tables.table_markdown(about(), MEASURED, [])
+    assert "- orderings of -log p: 3 agree, 0 contradict, 0 open, of 3 pairs" in text
+    assert "- orderings of the distance: 2 agree, 1 contradict, 0 open, of 3 pairs" in text
+    assert "between 7 samples (mean images, no noise of the decoder) and as many test" in text
+    assert "of 7 test images. `*`: saturated" in text
+    assert "Welch's t-test over the seeds (two-sided) has p < 0.05" in text
+    assert "FID" not in text.replace("paper's FID", "").replace("that of FID gives FID", "")
+
+
+def test_densities_and_masses_are_not_ordered_by_their_bounds():
+    runs = [*seeds_of("categorical", 500.0, 400.0, "mass"), *seeds_of("student_t", 1.0, 300.0)]
+    _, *rows = cells(tables.table_markdown(about("decoders"), runs, []))
+    assert [row[-3] for row in rows] == ["-", "-"]
+    # FID of the paper: 46.13 and 70.4.
+    assert [row[-1] for row in rows] == [
+        "no: worse than student_t (0 of 1)",
+        "no: better than categorical (0 of 1)",
+    ]
+
+
+def test_a_study_without_figures_of_the_paper_has_no_such_columns():
+    heading, *_ = cells(tables.table_markdown(about("figure4"), BETA_RESULTS, []))
+    assert heading == ["row", "seeds", "beta", "-log p < (nats)", "rate (nats)", heading[-1]]
+    assert heading[-1] == "squared error (data²)"
+    assert "paper's figures" not in tables.table_markdown(about("figure4"), BETA_RESULTS, [])
+
+
+def test_sections_stand_at_the_end():
+    text = tables.table_markdown(about(), BETA_RESULTS, [], [["## One", "", "a"], [], ["## Two"]])
+    assert text.endswith("\n\n## One\n\na\n\n## Two\n")
+
+
+def test_the_csv_has_measures_and_orderings():
+    lines = list(csv.DictReader(io.StringIO(tables.table_csv(about(), MEASURED))))
+    first = lines[0]
+    assert (float(first["frechet"]), float(first["kid"])) == (401.0, 0.5)
+    assert first["frechet_label"] == "frechet distance (saved_file 01234567)"
+    ends = [float(first[f"marginal_kl_{end}"]) for end in ("lower", "upper")]
+    assert ends == [4.0, 6.0]
+    assert [line["paper_fid"] for line in lines] == ["44.54", "27.93", "22.25"]
+    assert [line["nll_ordering_holds"] for line in lines] == ["yes (2 of 2)"] * 3
+    assert lines[2]["fid_ordering_holds"] == "no: worse than beta=0.01 (1 of 2)"
 
 
 @pytest.mark.parametrize(("seeds", "text"), [([4], "seed 4"), ([2, 0], "seeds 0, 2")])

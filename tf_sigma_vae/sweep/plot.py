@@ -4,8 +4,6 @@ On the left the distortion is the squared error of the mean image, and not nats:
 nats under different scales are different functions of the error, hence no common axis.
 """
 
-import os
-import tempfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,24 +13,16 @@ from matplotlib.ticker import LogFormatter
 
 from tf_sigma_vae.sweep.results import Result, Summary, summaries
 from tf_sigma_vae.sweep.tables import About, seeds_of
+from tf_sigma_vae.workdir import atomic_file
 
 SIZE_INCHES, DOTS_PER_INCH = (16.0, 7.0), 100
-ONE_SCALE = (
-    "gaussian_fixed",
-    "gaussian_shared",
-    "gaussian_optimal",
-    "gaussian_optimal_per_image",
-    "gaussian_per_channel",
-    "gaussian_inverse_gamma",
-)
-"""Decoders whose `beta_equivalent` stands for all pixels: those with a place on an axis of beta."""
-
 MARKERS = "sDv^P*Xhp<>dH8"
 GRID_COLOR = "0.35"
 SHARED_LABEL_PIXELS = 45.0
 """Points closer than this share a label."""
 LABEL_PIXELS = (90.0, 40.0)
 """Room that a label takes beside its point."""
+LETTER_PIXELS = 11.0
 
 Point = tuple[float, float, float | None, float | None]
 """x, y and their standard errors."""
@@ -54,14 +44,14 @@ def rate_distortion(about: About, results: Sequence[Result]) -> Figure:
     left, right = figure.subplots(1, 2)
     figure.suptitle(f"{about.config.dataset}: {about.budget}, {seeds_of(results)}", fontsize=14)
     left.set_yscale("log")
-    _panel(left, found, "rate", "squared_error", others=None)
+    _panel(left, found, "rate", "squared_error", every_row=True)
     for axis_formatter in (left.yaxis.set_major_formatter, left.yaxis.set_minor_formatter):
         axis_formatter(LogFormatter(minor_thresholds=(2.0, 0.5)))
     left.set_xlabel(f"rate (nats per {about.split} image)")
     left.set_ylabel("squared error of the mean image (data², summed)")
     left.set_title("Rate and distortion (not in nats: their unit changes with the scale)")
     right.set_xscale("log")
-    _panel(right, found, "beta_equivalent", "nll", others=ONE_SCALE)
+    _panel(right, found, "beta_equivalent", "nll", every_row=False)
     right.set_xlabel("beta of squared error + beta · rate: given, or learned (2 scale²)")
     right.set_ylabel(f"-elbo (nats per {about.split} image), bound on -log p")
     right.set_title("The bound over beta")
@@ -82,15 +72,8 @@ def save(figure: Figure, path: str) -> None:
     Raises:
       OSError: If it cannot be written; an old file is intact then.
     """
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), prefix=".tmp-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with atomic_file(path) as file:
+        figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
 
 
 def _point(summary: Summary, x: str, y: str) -> Point | None:
@@ -102,7 +85,7 @@ def _point(summary: Summary, x: str, y: str) -> Point | None:
     return figures[x].value, figures[y].value, error, figures[y].standard_error
 
 
-def _panel(axes: Axes, found: Sequence[Summary], x: str, y: str, others) -> None:
+def _panel(axes: Axes, found: Sequence[Summary], x: str, y: str, every_row: bool) -> None:
     """The curve of the grid and the points of the other rows."""
     # Limits are set below: matplotlib's own warn at a value that stands alone.
     axes.set_autoscale_on(False)
@@ -114,10 +97,10 @@ def _panel(axes: Axes, found: Sequence[Summary], x: str, y: str, others) -> None
     rest = [s for s in found if s.row.beta is None]
     for index, summary in enumerate(rest):
         point = _point(summary, x, y)
-        if point is None or (others is not None and summary.row.likelihood not in others):
+        if point is None or not (every_row or summary.row.has_one_scale):
             continue
         label = summary.row.name
-        if summary.row.likelihood in ONE_SCALE and "beta_equivalent" in summary.figures:
+        if summary.row.has_one_scale and "beta_equivalent" in summary.figures:
             label += f" (beta_equivalent {summary.figures['beta_equivalent'].value:.3g})"
         # Later ones are smaller, so that none is hidden.
         size = 13.0 - 6.0 * index / max(len(rest) - 1, 1)
@@ -126,10 +109,10 @@ def _panel(axes: Axes, found: Sequence[Summary], x: str, y: str, others) -> None
         _draw(axes, [point], label, MARKERS[index % len(MARKERS)], **style)
         points.append(point)
     if points:
-        # At the right there must be room for the label of the last point.
+        # At both sides there must be room for a label.
         ends_x = [end for p in points for end in _bar(p[0], p[2])]
         ends_y = [end for p in points for end in _bar(p[1], p[3])]
-        axes.set_xlim(_limits(ends_x, axes.get_xscale(), (0.1, 0.17)))
+        axes.set_xlim(_limits(ends_x, axes.get_xscale(), (0.15, 0.17)))
         axes.set_ylim(_limits(ends_y, axes.get_yscale(), (0.1, 0.1)))
 
 
@@ -172,13 +155,15 @@ def _label_betas(axes: Axes, found: Sequence[Summary], x: str, y: str) -> None:
             groups.append((pixels, place, [text]))
     for index, (pixels, place, texts) in enumerate(groups):
         # On the side of the curve from which it turns away, to the right if that is free.
-        crowded = any(_is_under_label(other - pixels) for other in others)
+        text = f"β = {', '.join(texts)}"
+        has_room = pixels[0] - axes.bbox.x0 > LETTER_PIXELS * len(text)
+        leftwards = has_room and any(_is_under_label(other - pixels) for other in others)
         rises = index + 1 < len(groups) and groups[index + 1][0][1] > pixels[1]
         axes.annotate(
-            f"β = {', '.join(texts)}",
+            text,
             place,
-            xytext=(-7 if crowded else 7, -10 if rises else 7),
-            ha="right" if crowded else "left",
+            xytext=(-7 if leftwards else 7, -10 if rises else 7),
+            ha="right" if leftwards else "left",
             textcoords="offset points",
             va="top" if rises else "bottom",
             fontsize=11,

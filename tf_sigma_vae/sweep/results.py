@@ -13,8 +13,39 @@ from tf_sigma_vae.sweep import studies
 
 RUN_COLUMNS = ("row", "variant", "beta", "seed", "measure", "dataset", "split")
 PROTOCOL_COLUMNS = ("num_examples", "num_samples", "step")
-FIGURES = (*UNITS, "nll", "squared_error", "validation_elbo")
+MEASURED = (
+    "frechet_label",
+    "distance_samples",
+    "draw",
+    "information_examples",
+    "information_saturated",
+)
+"""Columns that say how the measures were made."""
+
+DISTANCES = ("frechet", "kid")
+INTERVALS = ("mutual_information", "marginal_kl")
+"""Quantities of which a run has the ends of an interval, `<name>_lower` and `<name>_upper`."""
+
+FIGURES = (
+    *UNITS,
+    "nll",
+    "squared_error",
+    "validation_elbo",
+    *DISTANCES,
+    *(f"{name}_{end}" for name in INTERVALS for end in ("lower", "upper")),
+)
 """Every figure of a run, of which any may be absent."""
+
+
+class Curve(NamedTuple):
+    """The lines of a training's log: means over the steps since the line before."""
+
+    steps: tuple[int, ...]
+    """Of the lines, ascending."""
+    log_scale: tuple[float, ...]
+    """Log of the standard deviation."""
+    nll: tuple[float, ...]
+    """`-elbo`, nats an image, of the training images."""
 
 
 class Result(NamedTuple):
@@ -25,6 +56,12 @@ class Result(NamedTuple):
     evaluation: Evaluation
     validation: Evaluation | None = None
     """On the validation split; of the runs of the grid, where there is such a split."""
+    information: dict | None = None
+    """Content of `information.json`, if it was measured."""
+    distances: dict | None = None
+    """Content of `distances.json`, if they were measured."""
+    curve: Curve | None = None
+    """Of the training, where the study is about it."""
 
     @property
     def measure(self) -> str | None:
@@ -46,6 +83,21 @@ class Result(NamedTuple):
             found["squared_error"] = num_dims * found["mse"]
         if self.validation is not None and "elbo" in self.validation.metrics:
             found["validation_elbo"] = self.validation.metrics["elbo"].value
+        if self.distances is not None:
+            found |= {name: self.distances["metrics"][name]["value"] for name in DISTANCES}
+        if self.information is not None:
+            for name in INTERVALS:
+                ends = self.information[name]
+                found |= {f"{name}_{end}": ends[end] for end in ("lower", "upper")}
+        return found
+
+    def errors(self) -> dict[str, float]:
+        """Standard errors over images, of the figures that have one."""
+        metrics = self.evaluation.metrics
+        found = {name: metrics[name].standard_error for name in UNITS if name in metrics}
+        if self.distances is not None:
+            measured = self.distances["metrics"]
+            found |= {name: measured[name]["standard_error"] for name in DISTANCES}
         return found
 
 
@@ -56,6 +108,8 @@ class OverSeeds(NamedTuple):
     """Mean."""
     standard_error: float | None
     """`std / sqrt(seeds)`; None for one seed."""
+    values: tuple[float, ...]
+    """Of each seed."""
 
 
 class Summary(NamedTuple):
@@ -71,9 +125,10 @@ class Summary(NamedTuple):
 def over_seeds(values: Sequence[float]) -> OverSeeds:
     """Mean and standard error of independent runs."""
     values = np.asarray(values, np.float64)
-    if values.size < 2:
-        return OverSeeds(float(values.mean()), None)
-    return OverSeeds(float(values.mean()), float(values.std(ddof=1) / np.sqrt(values.size)))
+    error = None
+    if values.size > 1:
+        error = float(values.std(ddof=1) / np.sqrt(values.size))
+    return OverSeeds(float(values.mean()), error, tuple(values.tolist()))
 
 
 def summaries(results: Sequence[Result]) -> list[Summary]:
@@ -112,14 +167,16 @@ def best_of_grid(found: Sequence[Summary], split: str) -> tuple[Summary | None, 
 
 
 def results_csv(results: Sequence[Result]) -> str:
-    """A line for each run: what it was, and every metric with its standard error over images."""
+    """A line for each run: what it was, and every figure with its standard error over images."""
     names = [n for n in FIGURES if any(n in result.figures() for result in results)]
-    errors = {name: f"{name}_standard_error_over_images" for name in names if name in UNITS}
+    with_error = {name for result in results for name in result.errors()}
+    errors = {n: f"{n}_standard_error_over_images" for n in names if n in with_error}
+    measured = [column for column in MEASURED if any(column in _how(each) for each in results)]
     text = io.StringIO()
     heading = [*RUN_COLUMNS, *PROTOCOL_COLUMNS]
     for name in names:
         heading += [name, errors[name]] if name in errors else [name]
-    writer = csv.DictWriter(text, heading, lineterminator="\n")
+    writer = csv.DictWriter(text, [*heading, *measured], lineterminator="\n")
     writer.writeheader()
     for result in results:
         row, protocol = result.row, result.evaluation.protocol
@@ -127,9 +184,20 @@ def results_csv(results: Sequence[Result]) -> str:
         line = {"row": row.name, "variant": row.likelihood, "beta": beta, "seed": result.seed}
         line |= {"measure": result.measure or "none"}
         line |= {name: protocol[name] for name in ("dataset", "split", *PROTOCOL_COLUMNS)}
-        line |= result.figures()
-        for name, column in errors.items():
-            if name in result.evaluation.metrics:
-                line[column] = result.evaluation.metrics[name].standard_error
+        line |= result.figures() | _how(result)
+        line |= {errors[name]: error for name, error in result.errors().items()}
         writer.writerow(line)
     return text.getvalue()
+
+
+def _how(result: Result) -> dict[str, object]:
+    """How the measures of a run were made, by the names of `MEASURED`."""
+    found = {}
+    if result.distances is not None:
+        samples = result.distances["protocol"]["samples"]
+        found |= {"frechet_label": result.distances["labels"]["frechet"]}
+        found |= {"distance_samples": samples["num_images"], "draw": samples["draw"]}
+    if result.information is not None:
+        found["information_examples"] = result.information["protocol"]["num_examples"]
+        found["information_saturated"] = result.information["saturated"]
+    return found

@@ -101,11 +101,12 @@ def on_disk(base: Config, workdir: str, study: str, asked: Sequence[studies.Row]
         found = re.fullmatch(r"(.+)-seed(\d+)", name)
         if found and os.path.isfile(Workdir(os.path.join(folder, name)).config_file):
             seeds.setdefault(found.group(1), []).append(int(found.group(2)))
+    has_grid = studies.GRID in studies.study(study).variants
     betas = {row.beta for row in asked if row.beta is not None}
     spelled = (re.fullmatch(r"beta=(\d+(?:\.\d+)?(?:e[+-]\d+)?)", name) for name in seeds)
     betas |= {float(found.group(1)) for found in spelled if found} - {0.0}
     return [
         run_of(base, workdir, row, seed)
-        for row in studies.rows(study, sorted(betas))
+        for row in studies.rows(study, sorted(betas) if has_grid else ())
         for seed in sorted(seeds.get(row.name, ()))
     ]

@@ -4,7 +4,7 @@ A beta of the grid is the paper's, `squared error + beta * rate`. Its run is a `
 scale `sqrt(beta / 2)` with weight 1 on the rate, which has the same optimum and whose elbo is what
 the paper prints as -log p (at beta = 10 and D = 2352 it is above 4054 nats; the paper prints 4056).
 
-Source: Rybkin et al. 2021, Tables 1, 2 and 3; Sec. 3.1 for `scale = sqrt(beta / 2)`.
+Source: Rybkin et al. 2021, Tables 1, 2 and 3, Fig. 4 and 9; Sec. 3.1 for `scale = sqrt(beta / 2)`.
 """
 
 import dataclasses
@@ -13,9 +13,13 @@ from collections.abc import Mapping, Sequence
 
 from tf_sigma_vae import objectives
 from tf_sigma_vae.config import Config
+from tf_sigma_vae.sweep import paper
 
 PAPER_BETAS = (0.001, 0.01, 0.1, 1.0, 10.0)
-GRID = "beta"
+FINE_BETAS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+"""Two to a decade: a bend of a curve is found between two points of the grid at best."""
+
+GRID = paper.GRID
 """Where the grid stands among a study's variants."""
 
 GRID_LIKELIHOOD = "gaussian_fixed"
@@ -27,33 +31,53 @@ SWEEP_OPTIONS = {
 }
 """Likelihood options of a variant in sweeps; the plug-in's defaults where there are none."""
 
+PAPER_SHARED = {"initial_scale": 1.0, "scale_learning_rate_multiplier": 1.0}
+"""The paper's own shared scale: from 1, at the learning rate of the networks."""
+
+ONE_SCALE = (
+    "gaussian_fixed",
+    "gaussian_shared",
+    "gaussian_optimal",
+    "gaussian_optimal_per_image",
+    "gaussian_per_channel",
+    "gaussian_inverse_gamma",
+)
+"""Likelihoods whose `beta_equivalent` stands for all pixels: with a place on an axis of beta."""
+
 # This written loss does not depend on the number of dimensions.
 _ANY_NUM_DIMS = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """A table of the paper."""
+    """A table or a figure of the paper."""
 
     title: str
-    """What the table compares."""
+    """What it compares."""
     variants: tuple[str, ...]
-    """Likelihoods in the paper's order; `GRID` where the beta-VAEs stand."""
-    best_of_grid: bool
-    """Whether the grid is one row, that of its best beta."""
+    """Names of the rows, in the paper's order; `GRID` where the beta-VAEs stand."""
     columns: tuple[str, ...]
-    """Of the tables; names of `tables.COLUMNS`."""
-    paper_source: str
-    """Whence the paper's figures are."""
-    paper: Mapping[str, str]
-    """-log p as printed, by the name of the row."""
+    """Of the tables; names of `tables.COLUMNS`. Measures add their own."""
+    best_of_grid: bool = False
+    """Whether the grid is one row, that of its best beta."""
+    printed: paper.Printed | None = None
+    """The paper's figures; None where it prints none."""
+    betas: tuple[float, ...] = PAPER_BETAS
+    """The grid, unless another is asked for."""
+    special_rows: Mapping[str, tuple[str, Mapping]] = dataclasses.field(default_factory=dict)
+    """Likelihood and options of the rows that differ from those of other sweeps."""
+    measures: tuple[str, ...] = ()
+    """What is measured beside the evaluation, unless otherwise asked for."""
+    config: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    """Fields of the configuration, unless they are given."""
+    convergence: bool = False
+    """Whether it is about the scale over the steps, and not about what it ends with."""
 
 
 STUDIES = {
     "beta": Study(
         title="beta-VAEs of a grid and the calibrated decoders (the paper's Table 1)",
         variants=(GRID, "gaussian_shared", "gaussian_optimal", "gaussian_optimal_per_image"),
-        best_of_grid=False,
         columns=(
             "beta",
             "nll",
@@ -64,17 +88,7 @@ STUDIES = {
             "bits_per_dim_density",
             "psnr",
         ),
-        paper_source="Table 1, SVHN",
-        paper={
-            "beta=0.001": "21.43",
-            "beta=0.01": "-3186",
-            "beta=0.1": "-1223",
-            "beta=1": "1381",
-            "beta=10": "4056",
-            # Table 1 does not say which of the two its sigma-VAE is; this is Table 2's figure.
-            "gaussian_optimal": "-3333",
-            "gaussian_shared": "-3349",
-        },
+        printed=paper.TABLE_1_SVHN,
     ),
     "decoders": Study(
         title="decoding distributions (the paper's Table 2, and two of ours)",
@@ -95,18 +109,7 @@ STUDIES = {
         ),
         best_of_grid=True,
         columns=("nll", "bits_per_dim_mass", "bits_per_dim_density", "rate", "psnr", "log_scale"),
-        paper_source="Table 2, SVHN",
-        paper={
-            "categorical": "9179",
-            "bitwise_categorical": "10800",
-            "logistic_mixture": "9085",
-            "gaussian_fixed": "2184",
-            "gaussian_per_pixel": "2184",
-            "student_t": "-3659",
-            GRID: "-3186",
-            "gaussian_shared": "-3349",
-            "gaussian_optimal": "-3333",
-        },
+        printed=paper.TABLE_2_SVHN,
     ),
     "table3": Study(
         title="decoders on MNIST (the paper's Table 3, and gaussian_optimal)",
@@ -120,13 +123,26 @@ STUDIES = {
         ),
         best_of_grid=True,
         columns=("nll", "bits_per_dim_mass", "rate"),
-        paper_source="Table 3, MNIST",
-        paper={
-            "gaussian_fixed": "740.5",
-            GRID: "-796.2",
-            "gaussian_per_pixel": "-2895",
-            "gaussian_shared": "-896.1",
+        printed=paper.TABLE_3_MNIST,
+    ),
+    "figure4": Study(
+        title="information in the latent over beta (the paper's Fig. 4)",
+        variants=(GRID, "gaussian_shared", "gaussian_optimal"),
+        columns=("beta", "nll", "rate", "squared_error"),
+        betas=FINE_BETAS,
+        measures=("information",),
+    ),
+    "figure9": Study(
+        title="the scale over the steps of training (the paper's Fig. 9)",
+        variants=("gaussian_shared", "gaussian_shared_data", "gaussian_optimal"),
+        columns=("beta", "nll", "rate", "log_scale"),
+        betas=(),
+        special_rows={
+            "gaussian_shared": ("gaussian_shared", PAPER_SHARED),
+            "gaussian_shared_data": ("gaussian_shared", SWEEP_OPTIONS["gaussian_shared"]),
         },
+        config={"log_every_steps": 10},
+        convergence=True,
     ),
 }
 
@@ -136,13 +152,18 @@ class Row:
     """What a study trains once for each seed."""
 
     name: str
-    """In file names and tables: the likelihood, or `beta=...`."""
+    """In file names and tables: the likelihood, `beta=...`, or a name of the study's own."""
     likelihood: str
     """The plug-in."""
     options: dict = dataclasses.field(default_factory=dict, hash=False)
     """Of the plug-in."""
     beta: float | None = None
     """Of the grid, in the paper's convention; None for a calibrated or discrete decoder."""
+
+    @property
+    def has_one_scale(self) -> bool:
+        """Whether its `beta_equivalent` stands for all pixels."""
+        return self.likelihood in ONE_SCALE
 
     @property
     def label(self) -> str:
@@ -178,13 +199,13 @@ def study(name: str) -> Study:
 
 
 def rows(
-    name: str, betas: Sequence[float] = PAPER_BETAS, variants: Sequence[str] | None = None
+    name: str, betas: Sequence[float] | None = None, variants: Sequence[str] | None = None
 ) -> tuple[Row, ...]:
     """The rows of a study, in the order of its table.
 
     Args:
       name: One of `STUDIES`.
-      betas: The grid, in the paper's convention; empty for none.
+      betas: The grid, in the paper's convention; empty for none, the study's own if None.
       variants: The other rows to keep; all if None.
 
     Returns:
@@ -194,7 +215,10 @@ def rows(
       ValueError: If the study, a variant or a beta makes no sense, one is given twice, or no row
         is left.
     """
-    known = [variant for variant in study(name).variants if variant != GRID]
+    wanted_study = study(name)
+    known = [variant for variant in wanted_study.variants if variant != GRID]
+    if betas and GRID not in wanted_study.variants:
+        raise ValueError(f"--sweep={name} has no grid; leave out --betas")
     wanted = known if variants is None else list(variants)
     for variant in wanted:
         if variant not in known:
@@ -202,14 +226,16 @@ def rows(
                 f"--sweep={name} has no variant {variant!r}; it has: {', '.join(known)}"
             )
     _require_different("variants", wanted)
-    grid = [grid_row(beta) for beta in sorted(betas)]
+    grid = [grid_row(beta) for beta in sorted(wanted_study.betas if betas is None else betas)]
     _require_different("betas", [row.name for row in grid])
     found = []
-    for variant in study(name).variants:
+    for variant in wanted_study.variants:
         if variant == GRID:
             found += grid
         elif variant in wanted:
-            found.append(Row(variant, variant, SWEEP_OPTIONS.get(variant, {})))
+            ordinary = (variant, SWEEP_OPTIONS.get(variant, {}))
+            likelihood, options = wanted_study.special_rows.get(variant, ordinary)
+            found.append(Row(variant, likelihood, dict(options)))
     if not found:
         raise ValueError("no run is left: both --variants and --betas are empty")
     return tuple(found)
