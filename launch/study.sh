@@ -15,10 +15,9 @@ command -v sigma-vae-sweep >/dev/null ||
   { echo "study.sh: no sigma-vae-sweep in PATH; make env installs it here" >&2 && exit 127; }
 
 name="$1" && shift
-budget=paper workdir="" config="" flags=()
+budget=paper workdir="" flags=()
 for flag in "$@"; do
   case "$flag" in
-    --config=*) config="$flag" ;; # two of them and a --config.<field> are refused as a repetition
     --budget=*) budget="${flag#*=}" ;;
     --workdir=*) workdir="${flag#*=}" ;;
     *) flags+=("$flag") ;;
@@ -26,4 +25,4 @@ for flag in "$@"; do
 done
 workdir="${workdir:-runs/$name-$budget}"
 echo "study.sh: $name, budget $budget, in $workdir"
-exec sigma-vae-sweep ${config:+"$config"} --budget="$budget" --workdir="$workdir" "${flags[@]}"
+exec sigma-vae-sweep --budget="$budget" --workdir="$workdir" "${flags[@]}"

@@ -14,7 +14,7 @@ FLAGS = {
         "--workdir",
         "--dry_run",
     ],
-    "evaluate": ["--workdir", "--split", "--num_samples"],
+    "report": ["--workdir", "--compare", "--extractor", "--measures"],
 }
 
 

@@ -34,3 +34,22 @@ def test_files_that_are_no_configs_are_not_listed(tmp_path, monkeypatch):
         (tmp_path / name).write_text("")
     monkeypatch.setattr(_config_flag, "config_folders", lambda: [tmp_path, tmp_path / "absent"])
     assert _config_flag.config_names() == ["a_vae", "b_vae"]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--config=mnist_vae", "--config=svhn_vae", "--config.seed=1"],
+        ["--config", "mnist_vae", "--config.seed=1", "--config", "svhn_vae"],
+    ],
+)
+def test_the_last_of_several_configs_counts(argv):
+    path = _config_flag.config_path("svhn_vae")
+    found = _config_flag.with_config_path(["program", *argv])
+    assert found == ["program", f"--config={path}", "--config.seed=1"]
+
+
+def test_a_command_line_without_a_config_stays_as_it_is():
+    argv = ["program", "--dataset=digits", "--config.seed=1"]
+    assert _config_flag.with_config_path(argv) == argv
+    assert _config_flag.with_config_path(["program", "--config"]) == ["program", "--config"]

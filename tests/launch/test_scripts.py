@@ -24,6 +24,11 @@ EXPECTED = {
     "tpu_vm.sh",
     "container_entry.sh",
     "vertex.yaml",
+    "table1.sh",
+    "table2_svhn.sh",
+    "table3.sh",
+    "figure4.sh",
+    "figure9.sh",
 }
 
 MAX_CODE_LINES = 40

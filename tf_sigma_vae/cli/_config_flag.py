@@ -98,20 +98,29 @@ def run(program: str, main: Callable[[], None], doc: str, define_flags: Callable
 
 
 def with_config_path(argv: list[str]) -> list[str]:
-    """The command line, the config given as a path where it was given by name.
+    """The command line with one config, the last one, as a path where it was given by name.
+
+    Of two, `config_flags` would refuse every `--config.<field>` as defined twice.
 
     Raises:
       FileNotFoundError: If there is no such config; the message lists the shipped ones.
     """
-    resolved = []
-    for position, argument in enumerate(argv):
+    kept, found, is_value = [], None, False
+    for argument in argv:
         name, equals, value = argument.partition("=")
-        if name in ("--config", "-config") and equals:
-            argument = f"{name}={config_path(value)}"
-        elif position and argv[position - 1] in ("--config", "-config"):
-            argument = config_path(argument)
-        resolved.append(argument)
-    return resolved
+        if is_value:
+            found, is_value = argument, False
+        elif name not in ("--config", "-config"):
+            kept.append(argument)
+        elif equals:
+            found = value
+        else:
+            is_value = True
+    if is_value:
+        kept.append("--config")
+    if found is not None:
+        kept.insert(1, f"--config={config_path(found)}")
+    return kept
 
 
 def overridden_fields() -> set[str]:
