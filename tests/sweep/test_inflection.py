@@ -74,3 +74,11 @@ def test_saturation_is_said():
 @pytest.mark.parametrize("runs", [grid(), [*grid()[:2], optimal(0.02)], [optimal(0.02)], []])
 def test_without_a_bend_or_a_calibrated_decoder_nothing_is_said(runs):
     assert inflection.text(runs) == []
+
+
+def test_a_decoder_of_a_given_scale_is_not_asked_about():
+    fixed = measured("gaussian_fixed", 0, 1.0, 0.9, 1.0, 2.0)
+    lines = inflection.text([*grid(), fixed, optimal(0.02)])
+    assert lines
+    assert not any("gaussian_fixed" in line for line in lines)
+    assert inflection.text([*grid(), fixed]) == []

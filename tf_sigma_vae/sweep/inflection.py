@@ -100,6 +100,8 @@ def text(results: Sequence[Result]) -> list[str]:
       Nothing if there is no grid with a bend, or no calibrated decoder, measured for information.
     """
     grid, rest = split(points(results))
+    # A scale that is given is not a decoder's own choice of beta.
+    rest = [point for point in rest if point.row.likelihood != studies.GRID_LIKELIHOOD]
     if len(grid) < knee.FEWEST_BETAS or not rest:
         return []
     betas = [point.beta for point in grid]
