@@ -164,9 +164,9 @@ def test_distances_name_their_network(measured):
     [
         ({"split": "tests"}, "unknown split 'tests'"),
         ({"num_examples": -1}, "num_examples must not be negative"),
-        ({"information_examples": 1}, "information_examples must be at least 2, got 1"),
+        ({"information_examples": 1}, "information_examples must be at least 32, got 1"),
         ({"calibration_examples": 0}, "calibration_examples must be at least 2, got 0"),
-        ({"distance_samples": -3}, "distance_samples must be at least 2, got -3"),
+        ({"distance_samples": -3}, "distance_samples must be at least 20, got -3"),
         ({"draw": "median"}, "draw must be 'mean' or 'noisy', got 'median'"),
         ({"seed": -1}, "seed must not be negative"),
         ({"num_examples": DIGITS + 1}, "num_examples is 361, but the test split has 360 images"),

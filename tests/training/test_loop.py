@@ -23,7 +23,11 @@ from tf_sigma_vae.workdir import Workdir, WorkdirError
 
 FLOAT32 = 1e-5
 """Relative; sums of float32 in another order."""
-VARIANTS = plugins.names("likelihoods")
+QUICK_VARIANTS = ("bernoulli", "gaussian_optimal", "gaussian_per_pixel", "gaussian_shared")
+VARIANTS = [
+    pytest.param(name, marks=() if name in QUICK_VARIANTS else pytest.mark.slow)
+    for name in plugins.names("likelihoods")
+]
 
 
 def weights_of(model):

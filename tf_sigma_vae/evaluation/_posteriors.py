@@ -9,6 +9,7 @@ import tensorflow_probability as tfp
 from scipy.stats import chi2
 
 from tf_sigma_vae import data, noise, rows
+from tf_sigma_vae.evaluation.estimate import NotMeasurableError
 
 tfd = tfp.distributions
 
@@ -39,7 +40,8 @@ def posterior_draws(model, images: np.ndarray, global_batch_size: int = 128) -> 
       global_batch_size: Images encoded at once.
 
     Raises:
-      ValueError: On another posterior or prior, or images of another type or shape.
+      NotMeasurableError: On another posterior or prior.
+      ValueError: On images of another type or shape.
     """
     if images.shape[1:] != tuple(model.image_shape):
         raise ValueError(
@@ -48,7 +50,9 @@ def posterior_draws(model, images: np.ndarray, global_batch_size: int = 128) -> 
     batches = data.evaluation_batches(images, global_batch_size=global_batch_size)
     prior = _normal(model.prior, "prior")
     if np.any(prior.loc != 0.0) or np.any(prior.scale != 1.0):
-        raise ValueError(f"the prior must be standard normal, got {model.prior}")
+        raise NotMeasurableError(f"the prior must be standard normal, got {model.prior}")
+    # Not where it is traced, which would make another error of this one.
+    _normal(model.encode(next(iter(batches))[:1]), "posterior")
     draw = rows.over_replicas(
         model.distribute_strategy,
         functools.partial(_draw, model),
@@ -78,7 +82,7 @@ def require_draws(loc, scale, z) -> Draws:
         raise ValueError(f"loc, scale and z must be of one shape [S, L], got {shapes}")
     least = max(MIN_EXAMPLES, MIN_EXAMPLES_PER_DIMENSION * loc.shape[1])
     if len(loc) < least:
-        raise ValueError(
+        raise NotMeasurableError(
             f"{loc.shape[1]} latent dimensions need at least {least} examples, got {len(loc)}"
         )
     for name, array in arrays.items():
@@ -105,5 +109,7 @@ def _draw(model, x) -> tuple[tf.Tensor, ...]:
 def _normal(distribution, name: str) -> tfd.Normal:
     normal = getattr(distribution, "distribution", None)
     if not isinstance(normal, tfd.Normal):
-        raise ValueError(f"the {name} must be independent normal numbers, got {distribution}")
+        raise NotMeasurableError(
+            f"the {name} must be independent normal numbers, got {distribution}"
+        )
     return normal

@@ -9,6 +9,10 @@ BOOTSTRAP_RESAMPLES = 200
 BOOTSTRAP_SEED = 0
 
 
+class NotMeasurableError(ValueError):
+    """A figure that this model, or so few examples, cannot give; the message says why."""
+
+
 class Estimate(NamedTuple):
     """A figure estimated from a sample of examples."""
 

@@ -18,12 +18,17 @@ from typing import NamedTuple
 
 from tf_sigma_vae.content_hash import sha256
 from tf_sigma_vae.evaluation import calibration, fid, information, record
+from tf_sigma_vae.evaluation._posteriors import MIN_EXAMPLES
+from tf_sigma_vae.evaluation.estimate import NotMeasurableError
 from tf_sigma_vae.evaluation.evaluate import check_numbers
+from tf_sigma_vae.evaluation.fid.distance import NUM_BLOCKS
 from tf_sigma_vae.evaluation.fid.extractors import Extractor
 from tf_sigma_vae.evaluation.runs import FinishedRun, check_images_wanted
 from tf_sigma_vae.replicas import host_value
 from tf_sigma_vae.version import __version__
 from tf_sigma_vae.workdir import write_atomically
+
+__all__ = ["NAMES", "NotMeasurableError", "Options", "extractor", "obtain", "path_of", "stored"]
 
 NAMES = ("evaluation", "information", "calibration", "distances")
 """Every measure."""
@@ -34,6 +39,12 @@ DEFAULT_CACHE = "~/.cache/tf_sigma_vae"
 """Folder of the features of reference images, unless the variable names another."""
 
 _PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
+
+_LEAST = {
+    "information_examples": MIN_EXAMPLES,
+    "calibration_examples": 2,
+    "distance_samples": 2 * NUM_BLOCKS,
+}
 
 Progress = Callable[[int], object]
 
@@ -68,9 +79,9 @@ class Options(NamedTuple):
         """
         check_images_wanted(self.split, self.num_examples)
         check_numbers(self.num_samples, GLOBAL_BATCH_SIZE)
-        for name in ("information_examples", "calibration_examples", "distance_samples"):
-            if getattr(self, name) < 2:
-                raise ValueError(f"{name} must be at least 2, got {getattr(self, name)}")
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.draw not in ("mean", "noisy"):
             raise ValueError(f"draw must be 'mean' or 'noisy', got {self.draw!r}")
         if self.seed < 0:
@@ -87,10 +98,7 @@ class Options(NamedTuple):
                 f"num_examples is {self.num_examples}, but the {self.split} split has "
                 f"{num_images} images"
             )
-        cut = {
-            name: min(getattr(self, name), num_images)
-            for name in ("information_examples", "calibration_examples", "distance_samples")
-        }
+        cut = {name: min(getattr(self, name), num_images) for name in _LEAST}
         return self._replace(num_examples=self.num_examples or num_images, **cut)
 
 
@@ -176,8 +184,8 @@ def obtain(
       progress: Called with the number of images, whenever so many are done.
 
     Raises:
-      ValueError: On an unknown measure, an impossible option, distances without an extractor, or a
-        model that has no such measure.
+      NotMeasurableError: If the model has no such measure, or the split too few images for it.
+      ValueError: On an unknown measure, an impossible option, or distances without an extractor.
       FileNotFoundError: If the data are missing.
       NotCalibratedError: If an analytic likelihood holds no scale.
       FloatingPointError: If a figure is not finite.

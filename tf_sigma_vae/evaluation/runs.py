@@ -35,8 +35,8 @@ class FinishedRun:
             raise FileNotFoundError(f"there is no workdir {path!r}")
         self.workdir = Workdir(path)
         self.config, self._data_dir = self.workdir.read_config()
-        # The splits that were read last, by where they were read from.
-        self._splits: dict[str | None, data.Splits] = {}
+        # The splits that were read last, and what they were read by.
+        self._splits: tuple[Config, str | None, data.Splits] | None = None
         if not os.path.isfile(self.workdir.model_file):
             raise FileNotFoundError(
                 f"the run in {path!r} is not finished: it holds no "
@@ -76,9 +76,10 @@ class FinishedRun:
         """
         check_images_wanted(split, num_examples)
         data_dir = self._data_dir if data_dir is None else data_dir
-        if data_dir not in self._splits:
-            self._splits = {data_dir: build.load_splits(self.config, data_dir, download)}
-        images = getattr(self._splits[data_dir], split)
+        if self._splits is None or self._splits[:2] != (self.config, data_dir):
+            splits = build.load_splits(self.config, data_dir, download)
+            self._splits = (self.config, data_dir, splits)
+        images = getattr(self._splits[2], split)
         if images is None:
             raise ValueError(
                 f"the run in {self.workdir.path!r} has no {split} split "
@@ -93,10 +94,8 @@ class FinishedRun:
 
     def split_size(self, split: str) -> int | None:
         """Images of a split that `images` has read; None before."""
-        for splits in self._splits.values():
-            images = getattr(splits, split)
-            return None if images is None else len(images)
-        return None
+        images = None if self._splits is None else getattr(self._splits[2], split)
+        return None if images is None else len(images)
 
     def model(self, strategy: tf.distribute.Strategy | None = None) -> keras.Model:
         """The trained model, with its stored scale, on the replicas of a strategy."""

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tf_sigma_vae.evaluation.estimate import Estimate
+from tf_sigma_vae.evaluation.estimate import Estimate, NotMeasurableError
 from tf_sigma_vae.evaluation.fid.statistics import Statistics, require_same_size
 
 FRECHET_UNIT = "feature^2"
@@ -206,7 +206,7 @@ def blocks(num_examples: int, num_blocks: int) -> list[np.ndarray]:
     if num_blocks < 2:
         raise ValueError(f"a standard error needs at least 2 blocks, got {num_blocks}")
     if num_examples < 2 * num_blocks:
-        raise ValueError(
+        raise NotMeasurableError(
             f"{num_blocks} blocks need at least {2 * num_blocks} images, got {num_examples}"
         )
     places = np.random.default_rng(BLOCK_SEED).permutation(num_examples)
