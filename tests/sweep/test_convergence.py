@@ -85,7 +85,43 @@ def test_a_scale_that_has_hardly_moved_has_not_arrived():
     _, _, shared, _ = [
         line for line in convergence.text(about(), [*slow, RUNS[-1]]) if line.startswith("|")
     ]
-    assert "| 0.99 | 10 | not reached by 2 of 2 seeds |" in shared
+    assert "| 0.99 | still moving | not reached by 2 of 2 seeds |" in shared
+
+
+@pytest.mark.parametrize(
+    ("scales", "moving"),
+    [
+        ([1.0, 0.5, 0.2, 0.1, 0.1], False),
+        ([1.0, 0.99, 0.98, 0.97], True),
+        ([1.0, 0.5, 0.25, 0.125], True),
+        ([0.5, 0.5], False),
+        ([0.5], False),
+    ],
+)
+def test_a_scale_has_arrived_when_its_change_is_behind_it(scales, moving):
+    assert convergence.is_moving(run("gaussian_shared", 0, scales).curve) is moving
+
+
+def test_the_order_of_the_papers_figure_is_tested_over_seeds():
+    slow = [run("gaussian_shared", seed, [1.0, 0.9, 0.8, 0.7 + seed / 100]) for seed in (0, 1)]
+    fast = [run("gaussian_optimal", seed, [0.5, 0.5, 0.5, 0.5]) for seed in (0, 1)]
+
+    def answer(runs):
+        (line,) = (line for line in convergence.text(about(), runs) if "Fig. 9" in line)
+        return line
+
+    assert "ordering holds? yes (1 of 1)." in answer([*slow, *fast])
+    assert "ordering holds? 1 seed." in answer([slow[0], fast[0]])
+    late = [run("gaussian_optimal", seed, [1.0, 0.9, 0.8, 0.5]) for seed in (0, 1)]
+    early = [run("gaussian_shared", seed, [0.5, 0.5, 0.5, 0.5]) for seed in (0, 1)]
+    assert "ordering holds? no: worse than" in answer([*early, *late])
+
+
+def test_a_line_that_was_cut_off_leaves_the_others(tmp_path):
+    line = {"step": 2, "split": "train", "log_scale": -0.5, "elbo": -7.0}
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(json.dumps(line) + '\n{"split": "tr')
+    assert convergence.read(str(path)) == ((2,), (-0.5,), (7.0,))
 
 
 def test_without_gaussian_optimal_each_row_has_its_own_end_only():

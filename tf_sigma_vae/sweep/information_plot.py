@@ -20,7 +20,7 @@ COLORS = {"mutual_information": "C0", "marginal_kl": "C1"}
 COLORS_OF_ROWS = ("C2", "C4", "C5", "C6", "C8", "C9")
 MARGIN = 0.06
 """Above the highest mark, as a part of the axis."""
-CROWDED = 0.04
+CROWDED = 0.02
 """Rows closer than this part of the axis of beta are drawn side by side."""
 
 
@@ -109,8 +109,8 @@ def _draw_rest(axes: Axes, rest: Sequence[Point], name: str) -> None:
     apart = CROWDED * (high - low) / 2.0
     for index, point in enumerate(rest):
         place = math.log10(point.beta)
-        while any(abs(place - other) < apart for other in taken):
-            place += apart
+        while near := [other for other in taken if abs(place - other) < 0.99 * apart]:
+            place = max(near) + apart
         taken.append(place)
         ends, color = point.intervals[name], COLORS_OF_ROWS[index % len(COLORS_OF_ROWS)]
         style = {"color": color, "capsize": 5, "linewidth": 2, "zorder": 3}
@@ -124,7 +124,10 @@ def _draw_rest(axes: Axes, rest: Sequence[Point], name: str) -> None:
             **style,
         )
         marker = plot.MARKERS[index % len(plot.MARKERS)]
-        axes.plot([10.0**place], [point.rate], marker, color=color, markeredgecolor="black")
+        label = "its rate; so for the others" if index == 0 else None
+        axes.plot(
+            [10.0**place], [point.rate], marker, color=color, markeredgecolor="black", label=label
+        )
 
 
 def _draw_ceilings(axes: Axes, about: About, measured: Sequence[Result]) -> None:

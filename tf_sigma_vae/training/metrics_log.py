@@ -38,6 +38,27 @@ def rewind(path: str, step: int) -> None:
     write_atomically(path, "".join(kept))
 
 
+def read(path: str) -> list[dict]:
+    """The lines of a `metrics.jsonl`, but for one that a kill left incomplete; none without a file.
+
+    Args:
+      path: The file.
+    """
+    lines = []
+    try:
+        with open(path, encoding="utf-8") as file:
+            for text in file:
+                try:
+                    line = json.loads(text)
+                except ValueError:
+                    continue
+                if isinstance(line, dict) and {"step", "split"} <= set(line):
+                    lines.append(line)
+    except FileNotFoundError:
+        return []
+    return lines
+
+
 def has_tensorboard() -> bool:
     """Whether TensorBoard is installed, without which `tf.summary` writes nothing."""
     return importlib.util.find_spec("tensorboard") is not None
