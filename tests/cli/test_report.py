@@ -11,13 +11,14 @@ from tests.cli._in_process import Command
 from tf_sigma_vae.cli import report
 from tf_sigma_vae.config import Config
 from tf_sigma_vae.evaluation import measures
+from tf_sigma_vae.report import pictures
 from tf_sigma_vae.workdir import Workdir
 
-# The likelihoods, which take the longest, are those of sigma-vae-evaluate.
-MEASURED = ("information", "calibration", "distances")
+# The likelihoods, which take the longest, are those of sigma-vae-evaluate; information is shown of
+# a record made without a model, in tests/report/test_sections.py.
+MEASURED = ("calibration", "distances")
 SMALL = (
     f"--measures={','.join(MEASURED)}",
-    "--information_examples=40",
     "--calibration_examples=20",
     "--distance_samples=24",
 )
@@ -25,7 +26,7 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return finished_run(tmp_path_factory.mktemp("runs") / "optimal")
+    return finished_run(tmp_path_factory.mktemp("runs") / "optimal", latent_size=5)
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_the_command_measures_writes_the_page_and_goes_on_from_what_is_there(com
     assert command(*arguments) == 0, command.error
     page = os.path.join(run, "report.html")
     assert command.output.splitlines() == [page]
-    for wanted in ("optimal: information", "optimal: calibration", "20/20", "48/48"):
+    for wanted in ("optimal: calibration", "optimal: distances", "20/20", "48/48"):
         assert wanted in command.error
     first = pathlib.Path(page).read_bytes()
     assert {"figures", *MEASURED} <= set(sections_of(page))
@@ -76,14 +77,30 @@ def test_the_command_measures_writes_the_page_and_goes_on_from_what_is_there(com
 
 def test_measures_can_be_chosen_and_the_page_be_elsewhere(command, run, tmp_path):
     output = tmp_path / "new" / "page.html"
-    # Too few for the information: the page is made, and both say so.
-    options = ["--measures=information", "--information_examples=9", f"--output={output}"]
+    # Too few for the information in five dimensions: the page is made, and both say so.
+    options = ["--measures=information", "--information_examples=32", f"--output={output}"]
     assert command(f"--workdir={run}", *options) == 0, command.error
     assert {"figures", "samples"} <= set(sections_of(output))
     assert {"information", "calibration"}.isdisjoint(sections_of(output))
     assert "no information of optimal: " in command.error
     text = output.read_text("utf-8")
     assert "No information of optimal: " in text and "No calibration of optimal: it was not" in text
+
+
+def test_a_figure_that_is_not_finite_is_on_the_page_and_an_error(
+    command, run, tmp_path, monkeypatch
+):
+    def fail(*_, **options):
+        raise FloatingPointError("crps is not finite for 3 of 20 examples")
+
+    monkeypatch.setattr(measures, "obtain", fail)
+    monkeypatch.setattr(measures, "stored", lambda *_: None)
+    monkeypatch.setattr(pictures, "draw", lambda *_: {})
+    output = tmp_path / "page.html"
+    assert command(f"--workdir={run}", "--measures=calibration", f"--output={output}") == 1
+    assert command.output == f"{output}\n"
+    assert command.error.splitlines()[-1].endswith("error: not finite: calibration of optimal")
+    assert "No calibration of optimal: crps is not finite for 3" in output.read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -99,6 +116,7 @@ def test_measures_can_be_chosen_and_the_page_be_elsewhere(command, run, tmp_path
         (["--num_samples=-1"], "num_samples must not be negative"),
         (["--calibration_examples=1"], "calibration_examples must be at least 2"),
         (["--num_examples=99999"], "num_examples is 99999, but the test split has"),
+        (["--information_examples=9"], "information_examples must be at least 32"),
         (["--seed=-1"], "seed must not be negative"),
         (["--output={1}"], "is a folder; give the name of a file in it"),
     ],

@@ -109,6 +109,16 @@ def test_an_extrapolated_distance_answers_both(path):
     assert measures.stored(FinishedRun(path), "distances", OPTIONS) == found
 
 
+@pytest.mark.parametrize("name", ["information", "calibration"])
+def test_a_record_of_other_conventions_does_not_fit(path, name):
+    run = FinishedRun(path)
+    record = measures.stored(run, name, OPTIONS)
+    record["protocol"]["conventions"]["standard_error"] = "as it was once"
+    with open(measures.path_of(run, name), "w", encoding="utf-8") as file:
+        json.dump(record, file)
+    assert measures.stored(run, name, OPTIONS) is None
+
+
 def test_distances_of_another_network_are_made_anew(path):
     other = Averages()
     extraction = other.extraction.__class__(

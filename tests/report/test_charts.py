@@ -45,6 +45,20 @@ def test_a_line_lies_within_the_axes_that_its_label_has_fixed():
     charts.draw(plot, "", "", "")
 
 
+@pytest.mark.parametrize("name", ["a", "m", "WWWWWWWW", "gaussian_per_pixel", "a" * 50])
+def test_a_label_has_room_to_the_right_of_its_line(name):
+    def plot(axes):
+        axes.plot([0.0, 1.0])
+        charts.label_ends(axes, [(1.0, name, charts.style(0))])
+        figure = axes.figure
+        (label,) = axes.texts
+        end = label.get_window_extent().x1
+        assert 0.0 < end <= figure.bbox.x1
+        assert end > figure.bbox.x1 - 0.2 * figure.dpi
+
+    charts.draw(plot, "", "", "", labels=[name])
+
+
 def test_runs_are_told_apart_by_color_and_line():
     looks = {charts.style(index)[:2] for index in range(MAX_RUNS)}
     assert len(looks) == MAX_RUNS

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from tests.report import _records
+from tf_sigma_vae.evaluation.information import posterior_information, to_dict
 from tf_sigma_vae.report import (
+    calibration,
     calibration_charts,
     content,
     distances,
@@ -27,18 +29,21 @@ def test_a_seed_that_all_names_end_with_is_left_out():
     assert content.short_names(["a-seed0"]) == ["a-seed0"]
 
 
-def test_a_history_is_read_without_the_line_that_a_kill_cut_off(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1, "split": "train", "elbo": 2.0}\n{"step": 2, "spl', "utf-8")
-    assert content.read_history(path) == [{"step": 1, "split": "train", "elbo": 2.0}]
-    assert content.read_history(tmp_path / "absent") == []
-
-
 def test_a_figure_is_printed_with_its_error_or_without_one():
     assert figures.cell(_records.metric(1.234, 0.05)) == "1.234 ± 0.050"
     assert figures.cell(_records.metric(1.5, 0.0)) == "1.5"
     assert figures.cell({"value": 2.5}) == "2.5"
     assert figures.cell(None) == figures.ABSENT
+    assert figures.cell(_records.metric(1.2e-12, 3.4e-13)) == "1.2e-12 ± 3.4e-13"
+    assert figures.cell(_records.metric(0.998765, 5e-7)) == "0.99876500 ± 0.00000050"
+
+
+def test_a_small_interval_keeps_two_digits():
+    cell = figures.interval_cell
+    assert cell(_records.interval(4.8, 9.6)) == "4.80 to 9.60"
+    assert cell(_records.interval(0.0, 0.00312)) == "0 to 0.0031"
+    assert cell(_records.interval(2.36e-5, 0.0996)) == "0.000024 to 0.1"
+    assert cell(_records.interval(0.0, 1.2e-9)) == "0 to 1.2e-09"
 
 
 def test_curves_in_nats_are_apart_where_the_nats_are_of_different_things():
@@ -62,6 +67,17 @@ def test_the_scale_has_arrived_where_it_stays_within_five_percent():
     ]
     made = training.convergence(_records.content(_records.run(history=lines)))
     assert "<td>40</td>" in made
+
+
+def test_a_scale_that_still_drifts_at_the_end_has_not_arrived():
+    lines = [
+        {"step": step, "split": "train", "log_scale": -0.0011 * step} for step in range(10, 110, 10)
+    ]
+    made = training.convergence(_records.content(_records.run(history=lines)))
+    assert f"<td>{training.NOT_CONVERGED}</td>" in made
+    slower = [{**line, "log_scale": 0.9 * line["log_scale"]} for line in lines]
+    made = training.convergence(_records.content(_records.run(history=slower)))
+    assert f"<td>{training.NOT_CONVERGED}</td>" not in made
 
 
 def test_a_scale_that_never_moved_is_fixed():
@@ -97,6 +113,41 @@ def test_only_the_network_of_fid_is_called_so():
     assert "FID extrapolated" not in distances.section(_records.content())
     row = distances.headline_rows(_records.content().runs)[0]
     assert "frechet distance (saved_file 5d7c1e02)" in row[0]
+
+
+def test_the_information_figure_names_the_lines_that_it_draws():
+    for rate, drawn, beyond in ((9.0, True, False), (0.3, False, True), (0.0, False, True)):
+        run = _records.run(measures={"information": _records.information(rate)})
+        made = information.section(_records.content(run))
+        assert ("Dashed: log S = 5.99 and log N = 8.01 nats" in made) == drawn
+        assert ("Beyond the axis: log S = 5.99 and log N = 8.01 nats" in made) == beyond
+        assert ("log S" in svg_texts(made)) == drawn
+        assert "rate and its parts" in svg_texts(made)
+
+
+def test_the_calibration_says_what_the_images_are_to_the_scale_and_the_gray_levels_to_the_tails():
+    run = _records.run()
+    held_out = calibration.section(_records.content(run))
+    run.measures["calibration"]["metrics"]["coverage_8bit_90"] = _records.metric(0.934, 0.002, "1")
+    trained_on = calibration.section(_records.content(run, split="train"))
+    assert "images of the test split, that the scale was not set by" in held_out
+    assert "the scale was not set by" not in trained_on
+    assert calibration.TRAINED_ON in trained_on
+    assert calibration.EIGHT_BIT_NOTE not in held_out
+    assert calibration.EIGHT_BIT_NOTE in trained_on
+    assert '<th scope="row">coverage_8bit_90</th><td>0.9340 ± 0.0020</td>' in trained_on
+
+
+def test_information_is_shown_of_the_record_of_posteriors():
+    rng = np.random.default_rng(0)
+    loc = rng.normal(size=(40, 3))
+    posteriors = loc, np.full(loc.shape, 0.5), loc + 0.5 * rng.normal(size=loc.shape)
+    record = to_dict(posterior_information(*posteriors))
+    run = _records.run(measures={"information": record})
+    made = information.section(_records.content(run))
+    for wanted in (figures.cell(record["rate"]), figures.interval_cell(record["marginal_kl"])):
+        assert f"<td>{wanted}</td>" in made
+    assert f"log S = {np.log(40):.2f}" in made
 
 
 def test_the_information_figure_marks_both_ceilings_and_says_when_it_is_saturated():

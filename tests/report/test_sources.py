@@ -94,6 +94,7 @@ def fake(monkeypatch, tmp_path):
     model = set_weights(tiny_vae("gaussian_fixed", SHAPE))
     levels = np.random.default_rng(0).integers(0, 256, (30, *SHAPE), dtype=np.uint8)
     calls = []
+    errors = {"any": measures.NotMeasurableError("the posterior must be Gaussian")}
 
     class FakeRun(sources.FinishedRun):
         own_images = levels
@@ -108,17 +109,17 @@ def fake(monkeypatch, tmp_path):
         calls.append((run.workdir.path, name, options))
         progress(7)
         if name == "information":
-            raise ValueError("the posterior must be Gaussian")
+            raise errors.get(run.workdir.path[-7:], errors["any"])
         return getattr(_records, name)()
 
     monkeypatch.setattr(sources, "FinishedRun", FakeRun)
     monkeypatch.setattr(measures, "obtain", obtain)
     paths = [finished(tmp_path / f"{name}-seed0") for name in ("a", "b")]
-    return report.choose(paths[0], paths[1:]), calls
+    return report.choose(paths[0], paths[1:]), calls, errors
 
 
 def test_measures_are_obtained_and_what_cannot_be_measured_has_its_reason(fake):
-    chosen, calls = fake
+    chosen, calls, _ = fake
     steps = []
 
     def step(title, total):
@@ -130,6 +131,7 @@ def test_measures_are_obtained_and_what_cannot_be_measured_has_its_reason(fake):
     for run in found.runs:
         assert list(run.measures) == ["evaluation", "calibration"]
         assert run.absent == {"information": "the posterior must be Gaussian"}
+        assert run.failed == ()
         assert run.pictures["prior_mean"].shape == (6 * 5 - 1, 6 * 7 - 1, 3)
         assert run.pictures["reconstructions"].shape == (3 * 5 - 1, 8 * 7 - 1, 3)
     assert found.num_train == 30
@@ -137,22 +139,51 @@ def test_measures_are_obtained_and_what_cannot_be_measured_has_its_reason(fake):
     assert steps[0] == ["a: evaluation", 12, 7]
 
 
+def test_a_figure_that_is_not_finite_fails_and_the_rest_goes_on(fake):
+    chosen, _, errors = fake
+    errors["b-seed0"] = FloatingPointError("rate is not finite")
+    first, second = report.gather(chosen, report.Asked()).runs
+    assert (first.failed, second.failed) == ((), ("information",))
+    assert second.absent == {"information": "rate is not finite"}
+    assert list(second.measures) == ["evaluation", "calibration"]
+
+
+def test_an_error_that_is_not_of_the_model_stops_the_report(fake):
+    chosen, calls, errors = fake
+    errors["any"] = ValueError("in user code: shapes do not match")
+    with pytest.raises(ValueError, match="in user code"):
+        report.gather(chosen, report.Asked())
+    assert [name for _, name, _ in calls] == ["evaluation", "information"]
+
+
+def test_pictures_that_are_not_finite_are_told_without_a_warning(fake, monkeypatch):
+    chosen, *_ = fake
+    nan = np.full((2, *SHAPE), np.nan, np.float32)
+    monkeypatch.setattr(
+        pictures.image_grid, "prior_images", lambda *_: pictures.image_grid.to_uint8(nan)
+    )
+    run, _ = report.gather(chosen, report.Asked(["calibration"])).runs
+    assert run.pictures == {}
+    assert run.failed == ("pictures",)
+    assert run.absent["pictures"] == pictures.NOT_FINITE
+
+
 def test_what_was_not_asked_for_is_not_measured(fake):
-    chosen, calls = fake
+    chosen, calls, _ = fake
     found = report.gather(chosen, report.Asked(measure_names=["calibration"]))
     assert {call[1] for call in calls} == {"calibration"}
     assert found.runs[0].absent["evaluation"] == sources.NOT_ASKED
 
 
 def test_distances_are_measured_if_there_is_an_extractor(fake):
-    chosen, _ = fake
+    chosen, *_ = fake
     network = types.SimpleNamespace(extraction=None)
     found = report.gather(chosen, report.Asked(["distances"], extractor=network))
     assert list(found.runs[1].measures) == ["distances"]
 
 
 def test_more_images_than_the_split_has_are_refused_before_any_work(fake):
-    chosen, calls = fake
+    chosen, calls, _ = fake
     options = measures.Options(num_examples=13)
     with pytest.raises(ValueError, match="num_examples is 13, but the test split has 12"):
         report.gather(chosen, report.Asked(options=options))
@@ -160,14 +191,14 @@ def test_more_images_than_the_split_has_are_refused_before_any_work(fake):
 
 
 def test_runs_measured_on_other_images_are_told(fake):
-    chosen, _ = fake
+    chosen, *_ = fake
     chosen.runs[1].own_images = chosen.runs[1].own_images[::-1]
     (notice,) = report.gather(chosen, report.Asked(["calibration"])).notices
     assert notice.startswith("b: the test images are not those of a.")
 
 
 def test_images_of_another_shape_are_refused(fake):
-    chosen, _ = fake
+    chosen, *_ = fake
     chosen.runs[1].own_images = chosen.runs[1].own_images[:, :3]
     with pytest.raises(ValueError, match=r"b is of images of shape \(3, 6, 3\), a of \(4, 6, 3\)"):
         report.gather(chosen, report.Asked(["calibration"]))

@@ -144,3 +144,10 @@ def test_a_kill_while_a_line_is_written_leaves_no_trace(tmp_path, monkeypatch):
     train(config, tmp_path / "killed")
     expected = (tmp_path / "whole" / "metrics.jsonl").read_bytes()
     assert (tmp_path / "killed" / "metrics.jsonl").read_bytes() == expected
+
+
+def test_a_history_is_read_without_the_line_that_a_kill_cut_off(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "split": "train", "elbo": 2.0}\n{"step": 2, "spl', "utf-8")
+    assert metrics_log.read(path) == [{"step": 1, "split": "train", "elbo": 2.0}]
+    assert metrics_log.read(tmp_path / "absent") == []

@@ -16,6 +16,8 @@ Distances take a network: inception_2015 (that of FID) or inception_v3_keras, wh
 the network once, or the path of a Keras file or a SavedModel, whose distances bear its name.
 Without one there are none.
 
+Where a figure is not finite, the page says so, and the command ends with an error.
+
   sigma-vae-report --workdir=runs/a --measures=evaluation,calibration --num_samples=0   # quick
 """
 
@@ -23,6 +25,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from absl import flags, logging
 from tqdm import tqdm
@@ -89,6 +92,15 @@ def define_flags() -> None:
     flags.DEFINE_boolean("download", False, "Fetch missing data from the network.")
 
 
+class Written(NamedTuple):
+    """A report on disk."""
+
+    path: str
+    """Of the page."""
+    failed: Sequence[str]
+    """Measures and pictures, with their runs, that have values that are not finite."""
+
+
 def report(
     workdir: str,
     compare: Sequence[str] = (),
@@ -99,7 +111,7 @@ def report(
     extractor_path: str | None = None,
     data_dir: str | None = None,
     download: bool = False,
-) -> str:
+) -> Written:
     """Writes a report; everything that can be checked is checked before any work.
 
     Args:
@@ -114,7 +126,7 @@ def report(
       download: Whether missing data may be downloaded.
 
     Returns:
-      Path of the page.
+      The page, and what is not on it because figures are not finite.
 
     Raises:
       FileNotFoundError: If a run is missing or not finished, or its data or the extractor are.
@@ -138,11 +150,12 @@ def report(
         content = pages.gather(chosen, asked, progress.begin)
     for run in content.runs:
         for name, reason in run.absent.items():
-            if name in measure_names:
+            if name in measure_names or name in run.failed:
                 print(f"no {name} of {run.name}: {reason}", file=sys.stderr)
     os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)
     write_atomically(output, pages.render(content))
-    return output
+    failed = [f"{name} of {run.name}" for run in content.runs for name in run.failed]
+    return Written(output, failed)
 
 
 class _Progress:
@@ -191,7 +204,7 @@ def main() -> None:
     values = flags.FLAGS
     options = measures.Options(**{name: values[name].value for name in measures.Options._fields})
     try:
-        path = report(
+        written = report(
             values.workdir,
             compare=[path for given in values.compare for path in given.split(",") if path],
             output=values.output,
@@ -204,7 +217,9 @@ def main() -> None:
         )
     except EXPECTED_ERRORS as error:
         sys.exit(f"{PROGRAM}: error: {error}")
-    print(path)
+    print(written.path)
+    if written.failed:
+        sys.exit(f"{PROGRAM}: error: not finite: {', '.join(written.failed)}")
 
 
 def run() -> None:

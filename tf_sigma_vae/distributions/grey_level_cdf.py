@@ -3,6 +3,9 @@
 A continuous distribution has level `k` in the bin `[k, k + 1] / 256`, hence its CDF at the bin's
 right edge; one of grey levels sums its own masses. The open tails belong to the end bins: below
 level 0 the CDF is 0, and at level 255 it is 1. So differences of neighbors are the masses.
+
+The CDF of a continuous distribution can be asked without that, as `cdf(level, open_tails=False)`:
+it is then the distribution's own at the edge `(k + 1) / 256` for all k = -1 ... 255.
 """
 
 from collections.abc import Callable
@@ -30,7 +33,8 @@ def grey_level_cdf(distribution: tfd.Distribution, x: tf.Tensor) -> LevelCdf:
         and the CDF is that given those before: the channels of a `DiscretizedLogisticMixture`.
 
     Returns:
-      Function of the level, -1 ... 255; never decreasing from 0 to 1 but for rounding.
+      Function of the level, -1 ... 255; never decreasing from 0 to 1 but for rounding. Of a
+      continuous distribution it takes `open_tails` too, see `of_marginal`.
 
     Raises:
       TypeError: If the distribution is neither.
@@ -50,10 +54,24 @@ def grey_level_cdf(distribution: tfd.Distribution, x: tf.Tensor) -> LevelCdf:
     return of_marginal(marginal)
 
 
-def of_marginal(marginal: tfd.Distribution) -> LevelCdf:
-    """The CDF of grey levels of continuous one-dimensional marginals, event shape `[]`."""
+def of_marginal(marginal: tfd.Distribution) -> Callable[..., tf.Tensor]:
+    """The CDF of grey levels of continuous one-dimensional marginals, event shape `[]`.
+
+    Returns:
+      A `LevelCdf` that also takes `open_tails`, True unless given. False leaves the tails beyond
+      [0, 1] out of the end bins: the value is the marginal's own CDF at the bin's right edge.
+    """
     marginal = in_float64(marginal)
-    return with_ends(lambda level: marginal.cdf((level + 1.0) / GREY_LEVELS))
+
+    def at_edge(level):
+        return marginal.cdf((level + 1.0) / GREY_LEVELS)
+
+    of_levels = with_ends(at_edge)
+
+    def cdf(level, open_tails: bool = True):
+        return of_levels(level) if open_tails else at_edge(tf.cast(level, tf.float64))
+
+    return cdf
 
 
 def of_masses(masses: tf.Tensor) -> LevelCdf:

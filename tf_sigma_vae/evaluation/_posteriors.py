@@ -71,8 +71,10 @@ def require_draws(loc, scale, z) -> Draws:
       z: `[S, L]`.
 
     Raises:
-      ValueError: If the shapes differ, examples are too few, a number is not finite, a scale is not
-        positive, or `z` is not drawn from the posteriors.
+      NotMeasurableError: If examples are too few.
+      ValueError: If the shapes differ, a scale is not positive, or `z` is not drawn from the
+        posteriors.
+      FloatingPointError: If a number is not finite.
     """
     arrays = {"loc": loc, "scale": scale, "z": z}
     arrays = {name: np.asarray(array, np.float64) for name, array in arrays.items()}
@@ -87,7 +89,7 @@ def require_draws(loc, scale, z) -> Draws:
         )
     for name, array in arrays.items():
         if not np.all(np.isfinite(array)):
-            raise ValueError(f"{name} is not finite everywhere")
+            raise FloatingPointError(f"{name} is not finite everywhere")
     if not np.all(scale > 0):
         raise ValueError(f"scale must be positive, got {scale.min()}")
     square = np.sum(np.square((z - loc) / scale))

@@ -304,8 +304,16 @@ def _fits(name: str, options: Options, extraction, found: dict) -> bool:
             "num_samples": options.num_samples,
             "global_batch_size": GLOBAL_BATCH_SIZE,
         },
-        "information": {"num_examples": options.information_examples},
-        "calibration": {"num_examples": options.calibration_examples, "seed": options.seed},
+        # What an older version of this package measured otherwise is measured anew.
+        "information": {
+            "num_examples": options.information_examples,
+            "conventions": information.CONVENTIONS,
+        },
+        "calibration": {
+            "num_examples": options.calibration_examples,
+            "seed": options.seed,
+            "conventions": calibration.CONVENTIONS,
+        },
     }[name]
     return all(protocol[key] == value for key, value in wanted.items())
 

@@ -8,12 +8,23 @@ from tf_sigma_vae.report.content import Content, Run
 HEADLINE = ("coverage_90", "variance_ratio", "effective_pixels")
 """Metrics of the first table."""
 
+EIGHT_BIT = "coverage_8bit_90"
+
 HOW_TO_READ = (
-    "Measured with z ~ q(z|x) on images that the scale was not set by. A calibrated decoder has "
+    "Measured with z ~ q(z|x) on {images}. A calibrated decoder has "
     "variance_ratio 1 (above: too sure of itself), intervals that hold as many pixels as they say, "
-    "a flat PIT histogram (a hill: its distribution is too wide, a valley: too narrow), and "
-    "residuals without correlation, which the likelihood takes for granted."
+    "a flat PIT histogram (a hill: its distribution is too wide or, at variance_ratio 1, its tails "
+    "are too light; a valley: it is too narrow), no bias_share, and residuals without correlation, "
+    "which the likelihood takes for granted."
 )
+HELD_OUT = "images of the {split} split, that the scale was not set by"
+TRAINED_ON = "the images that the model was trained on and its scale set by: on others it fits less"
+EIGHT_BIT_NOTE = (
+    "coverage_* of a density is that of the density itself; coverage_8bit_90 is of the 256 gray "
+    "levels, of which black and white (share_at_ends of the pixels) are given the tails."
+)
+"""Below the table, where it has a row of the latter."""
+
 MAPS = {
     "variance_ratio": "Residual over predicted variance (blue below 1, red above)",
     "coverage_90": "Share inside the central 90 % interval",
@@ -40,17 +51,23 @@ def section(content: Content) -> elements.Html | None:
     return elements.section(
         "calibration",
         "Calibration of the decoder",
-        HOW_TO_READ,
+        HOW_TO_READ.format(images=_images(content.split)),
         elements.charts(drawn),
         elements.table(
             "Calibration: mean ± standard error over images",
             heading,
             figures.metric_rows(runs, "calibration", names),
         ),
+        elements.note(EIGHT_BIT_NOTE) if EIGHT_BIT in names else None,
         *_sentences(runs),
         _channels(runs),
         *_maps(shown),
     )
+
+
+def _images(split: str) -> str:
+    """What the images of a split are to the scale."""
+    return TRAINED_ON if split == "train" else HELD_OUT.format(split=split)
 
 
 def headline_rows(runs: Sequence[Run]) -> list[list]:

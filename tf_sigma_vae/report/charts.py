@@ -13,6 +13,8 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 LINES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
@@ -68,11 +70,15 @@ _THEME = (
 )
 _MARGINS = {"left": 0.74, "right": 0.15, "bottom": 0.5, "top": 0.3}
 """Inches around the axes."""
-_LETTER = 0.066
-"""Inches that a letter of a label takes."""
+_DASH, _NAME = (0.07, 0.25), 0.31
+"""Inches to the right of the axes: ends of a label's line, and where its name begins."""
+_EDGE = 0.08
+"""Inches between a name and the edge."""
 _LABEL_GAP = 0.145
 """Inches from one label to the next."""
 _LABEL_FONT = 8.0
+_TICK = 0.12
+"""Inches that a tick on the vertical axis takes."""
 _NARROW = 4.0
 """Ratio of the ends of a logarithmic axis below which it is widened: it would bear one label."""
 
@@ -126,9 +132,10 @@ def draw(
     """
     margins = dict(_MARGINS)
     if labels:
-        margins["right"] = 0.32 + _LETTER * max(len(shortened(name)) for name in labels)
+        margins["right"] = _NAME + _EDGE + max(_inches(name, _LABEL_FONT) for name in labels)
     if left_labels:
-        margins["left"] = 0.2 + _LETTER * max(len(shortened(name)) for name in left_labels)
+        widest = max(_inches(name, _SETTINGS["font.size"]) for name in left_labels)
+        margins["left"] = _EDGE + widest + _TICK
     with matplotlib.rc_context(_SETTINGS):
         figure = Figure(figsize=size)
         box = (
@@ -195,6 +202,12 @@ def shortened(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
+def _inches(name: str, size: float) -> float:
+    """How wide a name is, as it is shown in a chart."""
+    font = FontProperties(family="DejaVu Sans", size=size)
+    return text_to_path.get_text_width_height_descent(shortened(name), font, False)[0] / 72.0
+
+
 def label_ends(axes: Axes, ends: Sequence[tuple[float, str, Style]]) -> None:
     """Writes names to the right of the axes, each at the height of its line, none over another.
 
@@ -209,11 +222,12 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, str, Style]]) -> None:
     if not points:
         return
     places = axes.transAxes.inverted().transform(axes.transData.transform(points))[:, 1]
-    height = axes.get_position().height * axes.figure.get_figheight()
+    box, sides = axes.get_position(), axes.figure.get_size_inches()
+    width, height = box.width * sides[0], box.height * sides[1]
     places = spread(np.clip(places, 0.0, 1.0), _LABEL_GAP / height)
     for place, (_, name, look) in zip(places, ends, strict=True):
         axes.plot(
-            [1.02, 1.075],
+            [1.0 + end / width for end in _DASH],
             [place, place],
             color=look.color,
             linestyle=look.line,
@@ -221,7 +235,7 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, str, Style]]) -> None:
             clip_on=False,
         )
         axes.text(
-            1.095,
+            1.0 + _NAME / width,
             place,
             shortened(name),
             transform=axes.transAxes,

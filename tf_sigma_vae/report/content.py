@@ -1,6 +1,5 @@
 """What a report shows: runs with their measures, curves and pictures, and the sweep they are of."""
 
-import json
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -30,6 +29,8 @@ class Run(NamedTuple):
     """Why each other measure is not there, in words."""
     pictures: dict[str, np.ndarray]
     """uint8 `[H, W, C]`: `prior_mean`, `prior_noisy`, `reconstructions`."""
+    failed: Sequence[str] = ()
+    """Which of `absent` are so because figures are not finite: something is wrong with the run."""
 
     def measure_named(self, name: str) -> dict:
         """A measure, or an empty record."""
@@ -80,20 +81,3 @@ def short_names(names: Sequence[str]) -> list[str]:
     if len(names) < 2 or len(seeds) > 1:
         return list(names)
     return [name.removesuffix(next(iter(seeds))) for name in names]
-
-
-def read_history(path: str) -> list[dict]:
-    """The lines of a metrics.jsonl; none if there is no file, and none that a kill cut off."""
-    lines = []
-    try:
-        with open(path, encoding="utf-8") as file:
-            for text in file:
-                try:
-                    line = json.loads(text)
-                except ValueError:
-                    continue
-                if isinstance(line, dict) and {"step", "split"} <= set(line):
-                    lines.append(line)
-    except FileNotFoundError:
-        return []
-    return lines

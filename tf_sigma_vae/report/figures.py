@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
+
 from tf_sigma_vae.evaluation.estimate import Estimate
 from tf_sigma_vae.evaluation.table import ABSENT, number
 from tf_sigma_vae.report import elements
@@ -18,12 +20,18 @@ MEASURE_NAMES = {
 """Of what an elbo is a bound."""
 
 
+TINY = 1e-6
+"""Below which decimals would be a row of zeros."""
+
+
 def cell(metric: dict | None) -> str:
     """`value ± standard error`; a dash where there is no figure."""
     if metric is None:
         return ABSENT
-    error = metric.get("standard_error") or 0.0
-    return number(Estimate(metric["value"], error, metric.get("unit", "")))
+    value, error = metric["value"], metric.get("standard_error") or 0.0
+    if error and max(abs(value), error) < TINY:
+        return f"{value:.2g} ± {error:.2g}"
+    return number(Estimate(value, error, metric.get("unit", "")))
 
 
 def metric_of(measure: str, name: str) -> Callable[[Run], dict | None]:
@@ -46,8 +54,17 @@ def interval_cell(interval: dict | None, saturated: bool = False) -> str:
     """`lower to upper`, with a mark where more examples would raise the lower end."""
     if not interval:
         return ABSENT
-    text = f"{interval['lower']:.2f} to {interval['upper']:.2f}"
+    text = f"{_two_digits(interval['lower'])} to {_two_digits(interval['upper'])}"
     return f"{text} {SATURATED}" if saturated else text
+
+
+def _two_digits(value: float) -> str:
+    """Two decimals; of what is too small for them, two significant digits."""
+    if abs(value) >= 0.1:
+        return f"{value:.2f}"
+    if abs(value) < TINY:
+        return f"{value:.2g}"
+    return np.format_float_positional(value, precision=2, fractional=False, trim="-")
 
 
 def by_measure(runs: Sequence[Run]) -> dict[str | None, list[int]]:

@@ -24,6 +24,9 @@ INTERVALS = {
 }
 """Intervals of the record, and their names in print."""
 
+FARTHEST_LINE = 1.5
+"""Times the right end of the bars: log S and log N that are farther are not drawn."""
+
 ROW_INCHES = 0.62
 """Of height, of a run in the figure."""
 SATURATED_NOTE = (
@@ -93,47 +96,66 @@ def _rows(runs: Sequence[Run]) -> list[list]:
 
 def _intervals(shown, num_train: int) -> charts.Chart:
     """The rate and both intervals of every run, with log S and log N."""
+    records = [run.measures["information"] for _, run in shown]
     sizes = {run.measures["information"]["protocol"].get("num_examples") for _, run in shown}
     ceilings = [(f"log S = {math.log(size):.2f}", math.log(size)) for size in sizes if size]
     if num_train:
         ceilings.append((f"log N = {math.log(num_train):.2f}", math.log(num_train)))
+    ceilings.sort(key=lambda each: each[1])
+    # The bars have the axis; a line far beyond them would leave them no width.
+    largest = max(map(_right_end, records))
+    drawn = [each for each in ceilings if each[1] <= FARTHEST_LINE * largest]
+    beyond = [text for text, value in ceilings if value > FARTHEST_LINE * largest]
+    # The last of several bears its label to its right.
+    ends = [1.05 * largest, *((1.3 if len(drawn) > 1 else 1.05) * value for _, value in drawn[-1:])]
+    right = max(ends) or 1.0
 
     def plot(axes):
         for place, (index, run) in enumerate(shown):
             _draw_run(axes, place, charts.style(index), run.measures["information"])
         axes.set_yticks(range(len(shown)), [charts.shortened(run.name) for _, run in shown])
-        axes.set_ylim(len(shown) - 0.5, -0.55)
+        axes.set_ylim(len(shown) - 0.5, -0.8)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("nats per image")
-        axes.set_xlim(left=0.0)
-        for rank, (text, value) in enumerate(sorted(ceilings, key=lambda each: each[1])):
+        axes.set_xlim(0.0, right)
+        for rank, (text, value) in enumerate(drawn):
             charts.reference_line(axes, value, vertical=True)
-            first = rank == 0
+            # On the side where the other line and the edge are not.
+            before = value > right / 2.0 if len(drawn) < 2 else rank == 0
             axes.annotate(
                 text,
                 (value, 1.0),
-                (-3 if first else 3, 1),
+                (-3 if before else 3, -1),
                 textcoords="offset points",
                 xycoords=("data", "axes fraction"),
-                ha="right" if first and len(ceilings) > 1 else "left",
-                va="bottom",
+                ha="right" if before else "left",
+                va="top",
                 fontsize=8,
             )
 
     texts = []
-    for _, run in shown:
-        found = run.measures["information"]
+    for (_, run), found in zip(shown, records, strict=True):
         parts = (f"{INTERVALS[n]} {figures.interval_cell(found[n])}" for n in list(INTERVALS)[:2])
         texts.append(f"{run.name}: rate {found['rate']['value']:.4g}, {', '.join(parts)}")
     alt = f"Rate, and intervals of its two parts, nats. {'; '.join(texts)}."
-    marks = " Dashed: ".join(["", ", ".join(text for text, _ in ceilings)]) if ceilings else ""
     caption = (
         "Of each run, from above: the rate (marker), the interval of I(x; z) (filled), the "
-        f"interval of KL(m, p) (open).{marks and marks + ' nats.'}"
+        "interval of KL(m, p) (open)."
     )
+    if drawn:
+        caption += f" Dashed: {figures.listed(text for text, _ in drawn)} nats."
+    if beyond:
+        caption += f" Beyond the axis: {figures.listed(beyond)} nats."
     size = (charts.PANEL[0], max(charts.PANEL[1], 1.1 + ROW_INCHES * len(shown)))
     names = [run.name for _, run in shown]
-    return charts.draw(plot, "", alt, caption, size=size, left_labels=names)
+    return charts.draw(plot, "rate and its parts", alt, caption, size=size, left_labels=names)
+
+
+def _right_end(found: dict) -> float:
+    """Of all that is drawn of a record."""
+    rate = found["rate"]
+    ends = [found[name]["upper"] for name in ("mutual_information", "marginal_kl")]
+    return max(rate["value"] + charts.INTERVAL_ERRORS * rate["standard_error"], *ends)
 
 
 def _draw_run(axes, place: int, look: charts.Style, found: dict) -> None:

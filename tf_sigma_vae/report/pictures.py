@@ -24,6 +24,9 @@ CAPTIONS = {
 }
 
 
+NOT_FINITE = "the model gives images with values that are not finite"
+
+
 def draw(model, images: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """The pictures of a model.
 
@@ -35,12 +38,20 @@ def draw(model, images: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     Returns:
       uint8 `[H', W', C]` by the names of `CAPTIONS`; nothing of images that are neither gray nor of
       three colors.
+
+    Raises:
+      FloatingPointError: If a value of an image is not a number.
     """
     if images.shape[-1] not in (1, 3):
         return {}
-    mean, noisy = image_grid.prior_images(model, SAMPLES, seed)
     places = np.random.default_rng(seed).permutation(len(images))[:RECONSTRUCTIONS]
-    rows = image_grid.reconstruction_images(model, images[places], seed)
+    try:
+        # NaN has no gray level: the cast is an invalid operation.
+        with np.errstate(invalid="raise"):
+            mean, noisy = image_grid.prior_images(model, SAMPLES, seed)
+            rows = image_grid.reconstruction_images(model, images[places], seed)
+    except FloatingPointError as error:
+        raise FloatingPointError(NOT_FINITE) from error
     return {
         "prior_mean": image_grid.tile(image_grid.near_square(mean)),
         "prior_noisy": image_grid.tile(image_grid.near_square(noisy)),

@@ -12,12 +12,13 @@ from tf_sigma_vae.evaluation import measures
 from tf_sigma_vae.evaluation.fid.extractors import Extractor
 from tf_sigma_vae.evaluation.runs import FinishedRun, column_names
 from tf_sigma_vae.report import pictures, sweeps
-from tf_sigma_vae.report.content import MAX_RUNS, Content, Run, read_history, short_names
+from tf_sigma_vae.report.content import MAX_RUNS, Content, Run, short_names
 from tf_sigma_vae.sweep.runs import FOLDER
+from tf_sigma_vae.training import metrics_log
 from tf_sigma_vae.workdir import WorkdirError
 
-# What a model or its training may not allow; other errors stop the report.
-_CANNOT_BE_MEASURED = (ValueError, FloatingPointError)
+PICTURES = "pictures"
+"""Beside the measures: what a model whose values are not finite does not have either."""
 
 NOT_ASKED = "it was not asked for (--measures)"
 OTHER_IMAGES = (
@@ -135,6 +136,9 @@ def _order(row: str) -> tuple:
 def gather(chosen: Chosen, asked: Asked, step: Step | None = None) -> Content:
     """The content of a page; measures that are missing are made and kept in the workdirs.
 
+    A measure that a model does not have, and one that is not finite, is `absent` from its run; the
+    latter is also `failed`. Any other error stops here, with what was measured before on disk.
+
     Args:
       chosen: The runs.
       asked: What to show of them.
@@ -156,12 +160,17 @@ def gather(chosen: Chosen, asked: Asked, step: Step | None = None) -> Content:
     asked.options.resolved(len(images[0]))
     found = []
     for name, run, own_images in zip(names, chosen.runs, images, strict=True):
-        records, absent = _measured(name, run, asked, len(own_images), step)
-        drawn = pictures.draw(run.model(), own_images, asked.options.seed)
+        records, absent, failed = _measured(name, run, asked, len(own_images), step)
+        try:
+            drawn = pictures.draw(run.model(), own_images, asked.options.seed)
+        except FloatingPointError as error:
+            drawn, absent[PICTURES] = {}, str(error)
+            failed.append(PICTURES)
         measure = plugins.find("likelihoods", run.config.likelihood).measure
-        history = read_history(run.workdir.metrics_file)
+        history = metrics_log.read(run.workdir.metrics_file)
         config = run.config.to_dict()
-        found.append(Run(name, run.workdir.path, config, measure, history, records, absent, drawn))
+        parts = (name, run.workdir.path, config, measure, history, records, absent, drawn)
+        found.append(Run(*parts, failed=tuple(failed)))
     num_train = len(chosen.runs[0].images("train", 0, *data))
     sweep = sweeps.read(chosen.sweep_folder) if chosen.sweep_folder else None
     return Content(found, split, num_train, sweep, notices)
@@ -184,8 +193,8 @@ def _different_images(names, images: Sequence[np.ndarray], split: str) -> list[s
 
 def _measured(
     name: str, run: FinishedRun, asked: Asked, num_images: int, step: Step
-) -> tuple[dict[str, dict], dict[str, str]]:
-    """The measures of a run, and the reasons for those that it does not have."""
+) -> tuple[dict[str, dict], dict[str, str], list[str]]:
+    """The measures of a run, the reasons for those that it does not have, and those that failed."""
     options = asked.options.resolved(num_images)
     totals = {
         "evaluation": options.num_examples,
@@ -193,7 +202,7 @@ def _measured(
         "calibration": options.calibration_examples,
         "distances": 2 * options.distance_samples,
     }
-    records, absent = {}, {}
+    records, absent, failed = {}, {}, []
     for measure in measures.NAMES:
         if measure not in asked.measure_names:
             absent[measure] = NOT_ASKED
@@ -213,6 +222,9 @@ def _measured(
                 download=asked.download,
                 progress=step(f"{name}: {measure}", totals[measure]),
             )
-        except _CANNOT_BE_MEASURED as error:
+        except measures.NotMeasurableError as error:
             absent[measure] = str(error)
-    return records, absent
+        except FloatingPointError as error:
+            absent[measure] = str(error)
+            failed.append(measure)
+    return records, absent, failed

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from tf_sigma_vae.report import charts, elements, figures
@@ -21,6 +22,12 @@ OWN_UNITS = ("elbo", "distortion")
 
 TOLERANCE = 0.05
 """In log_scale: 5 % of the scale, within which it counts as arrived."""
+
+LAST_SHARE = 0.1
+DRIFT = 0.01
+"""In log_scale: 1 % of the scale, by which it may change over the last share of the steps."""
+
+NOT_CONVERGED = "not converged"
 
 _SPLITS = ("train", "validation")
 
@@ -76,7 +83,8 @@ def convergence(content: Content) -> elements.Html | None:
         _arrivals(content.runs),
         elements.note(
             "beta_equivalent = 2 scale² beta: the beta of squared error + beta · rate with the "
-            "same optimum. The scale of a per-pixel decoder is its geometric mean."
+            "same optimum. The scale of a per-pixel decoder is its geometric mean. Not converged: "
+            f"it changed by more than {DRIFT:.0%} over the last tenth of the steps."
         ),
     )
 
@@ -148,6 +156,11 @@ def _scales(runs: Sequence[Run]) -> charts.Chart | None:
     return charts.draw(plot, "scale", alt, caption, [runs[i].name for i in shown])
 
 
+def drift(steps: Sequence[int], values: Sequence[float]) -> float:
+    """By how much a series changed over the last tenth of its steps, between its points a line."""
+    return abs(values[-1] - float(np.interp((1.0 - LAST_SHARE) * steps[-1], steps, values)))
+
+
 def _arrivals(runs: Sequence[Run]) -> elements.Html:
     """When each scale was where it stayed."""
     rows = []
@@ -156,7 +169,9 @@ def _arrivals(runs: Sequence[Run]) -> elements.Html:
         if not steps:
             continue
         away = [i for i, value in enumerate(values) if abs(value - values[-1]) > TOLERANCE]
-        arrived = steps[away[-1] + 1] if away else steps[0]
+        arrived = f"{steps[away[-1] + 1] if away else steps[0]:,}"
+        if drift(steps, values) > DRIFT:
+            arrived = NOT_CONVERGED
         stored = figures.metric_of("evaluation", "log_scale")(run)
         moved = max(values) - min(values) > STANDSTILL
         rows.append(
@@ -165,7 +180,7 @@ def _arrivals(runs: Sequence[Run]) -> elements.Html:
                 f"{math.exp(values[0]):.4g}",
                 f"{math.exp(values[-1]):.4g}",
                 figures.ABSENT if stored is None else f"{math.exp(stored['value']):.4g}",
-                f"{arrived:,}" if moved else "fixed",
+                arrived if moved else "fixed",
             ]
         )
     heading = ["run", "first logged", "last logged", "stored", "within 5 % of the last from step"]

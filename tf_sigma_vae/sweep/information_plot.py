@@ -124,7 +124,7 @@ def _draw_rest(axes: Axes, rest: Sequence[Point], name: str) -> None:
             **style,
         )
         marker = plot.MARKERS[index % len(plot.MARKERS)]
-        label = "its rate; so for the others" if index == 0 else None
+        label = "rate of a calibrated decoder" if index == 0 else None
         axes.plot(
             [10.0**place], [point.rate], marker, color=color, markeredgecolor="black", label=label
         )

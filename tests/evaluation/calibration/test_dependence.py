@@ -134,6 +134,53 @@ def test_autocorrelation_is_that_of_the_field_at_every_offset():
     np.testing.assert_allclose(neighbors.value, 0.5 * (found[5, 6] + found[6, 5]), rtol=1e-5)
 
 
+def test_a_constant_residual_of_an_element_is_no_dependence():
+    biased = 1.0 + 5.0 * np.arange(40).reshape(4, 5, 2)
+    field = _noise(500, (4, 5, 2)) + biased
+    residuals = _standardized(field)
+    assert _is_near(dependence.effective_pixels(residuals), 40)
+    found, neighbors = dependence.autocorrelation(residuals)
+    assert np.abs(neighbors.value) < STANDARD_ERRORS * neighbors.standard_error
+    assert found[3, 3] == pytest.approx(1.0, abs=1e-5)
+    cost = dependence.correlation_cost(residuals)
+    assert cost.value == pytest.approx(0.0, abs=STANDARD_ERRORS * cost.standard_error + 1.0)
+    # Elements that are biased and nothing else tell nothing at all.
+    field[:, :, :, 1] = biased[..., 1]
+    residuals = _standardized(field)
+    assert residuals.is_active.sum() == 20
+    assert _is_near(dependence.effective_pixels(residuals), 20)
+
+
+@pytest.mark.parametrize("num_images", [4, 5, 12])
+def test_few_images_about_their_own_mean_have_the_correlations_without_bias(num_images):
+    # Products with the images' own mean would add (D / N)^2 otherwise, here 25 for 12 of them.
+    shape, rho = (4, 5, 3), 0.5
+    truth = rho**2 * 60 * 59
+    found = []
+    for seed in range(400):
+        field = rho**0.5 * _noise(num_images, (1, 1, 1), seed + 1000)
+        field = field + (1.0 - rho) ** 0.5 * _noise(num_images, shape, seed)
+        flat = (field - field.mean(axis=0)).reshape(num_images, -1)
+        found.append(dependence._squared_correlations(flat, 512)[0])
+    error = np.std(found) / np.sqrt(len(found))
+    assert np.mean(found) == pytest.approx(truth, abs=STANDARD_ERRORS * error)
+    assert error < 0.15 * truth
+
+
+def test_bias_is_the_square_of_the_means_less_what_chance_makes_of_them():
+    spread = [dependence.bias_share(0.1 * _noise(20, (3, 4, 1), seed)).value for seed in range(200)]
+    # Without the chance part it would be 1 / 20.
+    assert np.mean(spread) == pytest.approx(0.0, abs=STANDARD_ERRORS * np.std(spread) / 200**0.5)
+    bias = np.where(np.arange(12).reshape(3, 4, 1) % 2, 0.1, 0.0)
+    fields = [0.1 * _noise(50, (3, 4, 1), seed) + bias for seed in range(100)]
+    found = [dependence.bias_share(field) for field in fields]
+    values = [share.value for share in found]
+    # Half of the elements have a mean square of 0.02 instead of 0.01.
+    assert np.mean(values) == pytest.approx(1 / 3, abs=STANDARD_ERRORS * np.std(values) / 10)
+    assert np.mean([e.standard_error for e in found]) == pytest.approx(np.std(values), rel=0.25)
+    assert dependence.bias_share(np.zeros((3, 2, 2, 1))) is None
+
+
 def test_elements_below_the_rounding_drop_out():
     field = np.asarray(_autoregressive(300, (6, 8, 1), 0.6, 0.6), np.float32)
     rounding = np.zeros((6, 8, 1))
@@ -157,7 +204,13 @@ def test_what_cannot_be_told_is_none():
     assert dependence.correlation_cost(still) is None
     found, neighbors = dependence.autocorrelation(still)
     assert neighbors is None and np.all(np.isnan(found))
-    assert dependence.effective_pixels(_standardized(_noise(2, (3, 4, 1)))) is None
+    for few in (2, 3):
+        residuals = _standardized(_noise(few, (3, 4, 1)))
+        assert dependence.effective_pixels(residuals) is None
+        assert dependence.correlation_cost(residuals) is None
+    # Each half of the images has another constant.
+    halves = _standardized(np.broadcast_to(np.arange(6).reshape(-1, 1, 1, 1) % 2, (6, 3, 4, 1)))
+    assert dependence.correlation_cost(halves) is None
     single = _standardized(_noise(5, (1, 1, 1)))
     found, neighbors = dependence.autocorrelation(single)
     assert neighbors is None and found == pytest.approx(np.ones((1, 1)))

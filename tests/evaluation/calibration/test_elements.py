@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import scipy.stats
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -78,15 +79,49 @@ def test_pit_lies_between_the_cdfs_around_the_level_and_fills_the_interval():
     x = images(40, SHAPE, seed=3)
     loc = np.random.default_rng(1).uniform(size=x.shape)
     distribution = tfd.Independent(tfd.Normal(loc, 0.5), 3)
-    pit = _figures(distribution, x, is_density=True, over_levels=False)["pit"]
+    found = _figures(distribution, x, is_density=True, over_levels=False)
     level = np.round(255.0 * x)
     below, through = (
         scipy.stats.norm.cdf(edge, loc, 0.5) for edge in (level / 256, (level + 1) / 256)
     )
-    below, through = np.where(level == 0, 0.0, below), np.where(level == 255, 1.0, through)
-    places = (pit - below) / (through - below)
-    assert np.all((places > 0.0) & (places < 1.0))
-    assert scipy.stats.kstest(places.ravel(), "uniform").pvalue > 1e-3
+    closed = np.where(level == 0, 0.0, below), np.where(level == 255, 1.0, through)
+    for name, (low, high) in {"pit": (below, through), "pit_8bit": closed}.items():
+        places = (found[name] - low) / (high - low)
+        assert np.all((places > 0.0) & (places < 1.0))
+        assert scipy.stats.kstest(places.ravel(), "uniform").pvalue > 1e-3
+    # One draw rounds both; they are the same but at the ends.
+    inner = (level > 0) & (level < 255)
+    np.testing.assert_array_equal(found["pit"][inner], found["pit_8bit"][inner])
+
+
+@pytest.mark.parametrize("kind", ["student_t", "marginal_gaussian"])
+def test_black_and_white_have_bins_without_tails_also_of_students_t(kind):
+    shape = (2, *SHAPE)
+    x = np.broadcast_to(np.array([0.0, 1.0], np.float32), shape)
+    if kind == "student_t":
+        distribution = tfd.Independent(
+            distributions.StudentT(6.0, np.full(shape, 0.1), np.full(shape, 0.5)), 3
+        )
+    else:
+        b = np.full(2, 3.0 * 0.5**2)
+        distribution = distributions.MarginalGaussian(np.full(shape, 0.1), [3.0, 3.0], b, 3)
+    found = _figures(distribution, x, is_density=True, over_levels=False)
+    cdf = scipy.stats.t(6.0, 0.1, 0.5).cdf
+    for channel, (low, high) in enumerate([(0.0, 1 / 256), (255 / 256, 1.0)]):
+        pit = found["pit"][..., channel]
+        assert np.all((pit > cdf(low)) & (pit < cdf(high)))
+    assert found["pit_8bit"][..., 0].min() < 0.9 * cdf(0.0)
+    assert found["pit_8bit"][..., 1].max() > cdf(1.0)
+
+
+def test_the_pit_of_a_mass_is_that_of_its_levels():
+    distribution = tfd.Independent(
+        distributions.GreyLevelCategorical(np.zeros((2, *SHAPE, 256))), 3
+    )
+    x = np.broadcast_to(np.array([0.0, 1.0], np.float32), (2, *SHAPE))
+    found = _figures(distribution, x, over_levels=False)
+    np.testing.assert_array_equal(found["pit"], found["pit_8bit"])
+    assert np.all(found["pit"][..., 0] < 1 / 256) and np.all(found["pit"][..., 1] > 255 / 256)
 
 
 def test_draws_of_an_image_depend_on_the_seed_and_the_image_alone():

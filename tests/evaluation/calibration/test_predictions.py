@@ -8,7 +8,7 @@ import scipy.stats
 import tensorflow_probability as tfp
 
 from tests._models import images, set_weights, tiny_vae
-from tf_sigma_vae import distributions
+from tf_sigma_vae import distributions, plugins
 from tf_sigma_vae.evaluation import calibration
 from tf_sigma_vae.evaluation.calibration import predictions
 from tf_sigma_vae.likelihoods import NotCalibratedError
@@ -116,6 +116,48 @@ def test_parts_agree_with_the_whole(scored):
     assert found.metrics["effective_pixels"].value == pytest.approx(96, rel=0.05)
     # 2 x 49 weights, fitted on half of 300 images, lose a third of a nat.
     assert found.metrics["correlation_cost"].value == pytest.approx(0.0, abs=0.7)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.06])
+def test_black_images_do_not_hide_a_scale_that_is_too_large(scale):
+    rng = np.random.default_rng(0)
+    is_black = rng.uniform(size=(NUM_IMAGES // 3, *SHAPE)) < 0.8
+    noise = 0.05 * rng.normal(size=is_black.shape)
+    loc = np.where(is_black, np.abs(noise) if scale < 1.0 else 0.0, 0.5)
+    x = np.where(is_black, 0.0, _levels_of(loc + noise)).astype(np.float32)
+    distribution = tfd.Independent(tfd.Normal(loc, scale), 3)
+    found = calibration.from_predictions([(distribution, x)])
+    plain = [
+        np.mean(np.abs(x - loc) <= scipy.stats.norm.ppf(0.5 + 0.5 * row["nominal"]) * scale)
+        for row in found.coverage
+    ]
+    # The rounding moves black by half a level, 0.03 of the smaller scale: of the elements at the
+    # end of the narrowest interval, 0.03.
+    np.testing.assert_allclose([row["value"] for row in found.coverage], plain, atol=0.03)
+    metrics = {name: estimate.value for name, estimate in found.metrics.items()}
+    assert metrics["coverage_90"] == pytest.approx(plain[2], abs=0.01)
+    assert metrics["share_at_ends"] == pytest.approx(is_black.mean())
+    if scale == 1.0:
+        assert metrics["coverage_90"] == 1.0
+        # Black at a mean of 0 is uniform up to 0.5: nine tenths of it are within.
+        assert metrics["coverage_8bit_90"] == pytest.approx(0.92, abs=0.01)
+        assert found.maps["coverage_90"].min() == 1.0 and found.pit["share"][0] == 0.0
+        assert {row["coverage_90"] for row in found.by_channel} == {1.0}
+
+
+def test_a_bias_is_told_apart_from_dependence():
+    rng = np.random.default_rng(0)
+    is_still = np.arange(np.prod(SHAPE)).reshape(SHAPE) % 2 == 1
+    shape = (NUM_IMAGES, *SHAPE)
+    residual = np.where(is_still, 0.1, 0.1 * rng.normal(size=shape))
+    x = np.round(255.0 * (0.5 + residual)) / 255.0
+    found = calibration.from_predictions(
+        [(tfd.Independent(tfd.Normal(np.full(shape, 0.5), 0.1), 3), x)]
+    )
+    assert found.protocol["active_elements"] == 48
+    assert found.metrics["effective_pixels"].value == pytest.approx(48, rel=0.05)
+    assert found.metrics["bias_share"].value == pytest.approx(0.5, abs=0.02)
+    assert "(of 48 that vary)" in found.sentence
 
 
 def test_draws_of_a_mass_are_calibrated():
@@ -244,6 +286,29 @@ def test_a_head_that_normalizes_its_own_mass_is_measured_by_its_own_cdf():
     for name, estimate in expected.metrics.items():
         assert found.metrics[name][:2] == pytest.approx(estimate[:2], rel=2e-3, abs=1e-4), name
     assert found.protocol["measure"] is None and found.protocol["examples_over_levels"] == 5
+
+
+# Three channels also above; here of the head whose channels are coupled.
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [*((name, 1) for name in plugins.names("likelihoods")), ("logistic_mixture", 3)],
+)
+def test_every_head_is_measured_on_images_of_one_and_of_three_channels(name, channels):
+    shape = (3, 4, channels)
+    model = set_weights(tiny_vae(name, shape))
+    x = images(4, shape)
+    if model.likelihood.needs_calibration:
+        model.calibrate(x)
+    found = calibration.model_calibration(model, np.round(255.0 * x).astype(np.uint8), 4)
+    assert found.protocol["examples_over_levels"] == 4
+    assert len(found.by_channel) == channels and found.maps["coverage_90"].shape == shape
+    assert 0.0 < found.metrics["crps"].value < 1.0
+    levels = x * 255.0
+    at_ends = np.mean((levels < 0.5) | (levels > 254.5))
+    assert found.metrics["share_at_ends"].value == pytest.approx(at_ends)
+    if model.likelihood.measure != "density":
+        names = ("coverage_90", "coverage_8bit_90")
+        assert found.metrics[names[0]] == found.metrics[names[1]]
 
 
 def test_heads_of_many_outputs_take_smaller_batches():

@@ -14,7 +14,7 @@ def _figures(scale, residual, mean=0.5, pit=0.5):
     """Of images whose residuals and predicted scales are given."""
     shape = np.broadcast_shapes((NUM_IMAGES, *SHAPE), np.shape(residual))
     figures = {"x": mean + residual, "mean": mean, "variance": np.square(scale), "pit": pit}
-    figures |= {"crps": 0.1, "width": 0.2}
+    figures |= {"crps": 0.1, "width": 0.2, "pit_8bit": 0.5}
     return {name: np.broadcast_to(v, shape).astype(np.float64) for name, v in figures.items()}
 
 
@@ -90,6 +90,25 @@ def test_bins_of_intensity_hold_the_elements_of_that_predicted_mean():
         assert row["rms_scale"] == pytest.approx(0.1)
     dark = _tally(0.1, 0.2, mean=0.03).by_intensity()
     assert [(row["low"], row["count"]) for row in dark] == [(0.0, 40 * NUM_IMAGES)]
+
+
+def test_elements_at_the_ends_are_counted_and_the_coverage_of_their_levels_is_apart():
+    mean = np.full(SHAPE, 0.25)
+    mean[0], mean[1, :, 0] = 0.0, 1.0
+    figures = _figures(0.1, 0.0, mean=mean, pit=0.99)
+    figures["pit_8bit"] = np.where(mean == 0.25, 0.99, figures["pit_8bit"])
+    found = Tally()
+    found.add(figures)
+    metrics = found.metrics(NUM_IMAGES)
+    assert metrics["share_at_ends"] == pytest.approx((15 / 40, 0.0, "1"))
+    assert metrics["coverage_8bit_90"].value == pytest.approx(15 / 40)
+    assert metrics["coverage_90"].value == 0.0
+
+
+def test_residuals_come_back_in_the_unit_of_the_data():
+    residual = 0.1 * _noise()
+    found = _tally(np.exp(_noise(seed=1)), residual).residuals()
+    np.testing.assert_allclose(found, residual, rtol=1e-5)
 
 
 def test_certainty_has_no_ratio_and_no_standardized_residual():

@@ -1,11 +1,19 @@
 """What each element of a batch of images says of its predicted distribution; in TensorFlow.
 
-    pit   = F(k - 1) + v (F(k) - F(k - 1)),    v ~ U(0, 1),
-    crps  = sum_{j < 255} (F(j) - [k <= j])^2 / 255,
-    width = the part of the 256 bins in which the PIT passes from 0.05 to 0.95,
+    pit_8bit = F(k - 1) + v (F(k) - F(k - 1)),    v ~ U(0, 1),
+    crps     = sum_{j < 255} (F(j) - [k <= j])^2 / 255,
+    width    = the part of the 256 bins in which that PIT passes from 0.05 to 0.95,
 
 with `F` the CDF of the grey level and `k` the level that was found. If the images are drawn from
 the distribution, the PIT is uniform; `v` makes it so although levels are discrete.
+
+The end bins own the tails of a density. Where it has its mean at an end, half of it is in one bin
+whatever its scale, and the 8-bit PIT of that level tells nothing of the scale. So `pit` of a
+density is of its own CDF `G` at the edges of the bin, also at the ends,
+
+    pit      = G(k / 256) + v (G((k + 1) / 256) - G(k / 256)),
+
+the PIT of the value with its rounding drawn again. Of anything else it is `pit_8bit`.
 
 Source: Brockwell 2007 (the randomized PIT); Gneiting & Raftery 2007, Sec. 4.2 (CRPS).
 """
@@ -31,7 +39,7 @@ def figures(cdf, distribution, x, v, is_density: bool, over_levels: bool) -> dic
     """The figures of every element of a batch.
 
     Args:
-      cdf: Of `distributions.grey_level_cdf`.
+      cdf: Of `distributions.grey_level_cdf`; of a density it takes `open_tails`.
       distribution: Batch shape `[B]`, event shape `[H, W, C]`.
       x: `[B, H, W, C]`, scaled as `k / 255`.
       v: Of `draws`.
@@ -40,12 +48,11 @@ def figures(cdf, distribution, x, v, is_density: bool, over_levels: bool) -> dic
       over_levels: Whether CRPS and width are wanted of a density; they take 255 values of its CDF.
 
     Returns:
-      Dictionary of float64 `[B, H, W, C]`: `x`, `pit`, `mean`, `variance`, and with `over_levels`
-      (or no density) `crps` and `width`, in the unit of the data.
+      Dictionary of float64 `[B, H, W, C]`: `x`, `pit`, `pit_8bit`, `mean`, `variance`, and with
+      `over_levels` (or no density) `crps` and `width`, in the unit of the data.
     """
     level = grey_level(tf.cast(x, tf.float64))
-    below = cdf(level - 1.0)
-    found = {"x": level / _LAST, "pit": below + v * (cdf(level) - below)}
+    found = {"x": level / _LAST, **_pits(cdf, level, v, is_density)}
     if is_density:
         found["mean"] = tf.cast(distribution.mean(), tf.float64)
         found["variance"] = tf.cast(distribution.variance(), tf.float64)
@@ -56,6 +63,20 @@ def figures(cdf, distribution, x, v, is_density: bool, over_levels: bool) -> dic
             found["mean"] = (level + first) / _LAST
             found["variance"] = tf.maximum(second - first**2, 0.0) / _LAST**2
     return {name: tf.broadcast_to(value, tf.shape(x)) for name, value in found.items()}
+
+
+def _pits(cdf, level, v, is_density: bool) -> dict[str, tf.Tensor]:
+    options = {"open_tails": False} if is_density else {}
+    # Some distributions lose the size of the channels' axis.
+    below, through = (
+        tf.ensure_shape(cdf(at, **options), level.shape) for at in (level - 1.0, level)
+    )
+    pit = below + v * (through - below)
+    if not is_density:
+        return {"pit": pit, "pit_8bit": pit}
+    below = tf.where(level <= 0.0, tf.zeros_like(below), below)
+    through = tf.where(level >= _LAST, tf.ones_like(through), through)
+    return {"pit": pit, "pit_8bit": below + v * (through - below)}
 
 
 def _sums_over_levels(cdf, level) -> tuple[tf.Tensor, ...]:
@@ -70,7 +91,7 @@ def _sums_over_levels(cdf, level) -> tuple[tf.Tensor, ...]:
 
     def add_level(number, previous, crps, width, first, second):
         at = tf.cast(number, tf.float64)
-        value = cdf(at) + zeros
+        value = tf.ensure_shape(cdf(at) + zeros, level.shape)
         # F below the level found, F - 1 from it on.
         error = value - tf.cast(level <= at, tf.float64)
         width += _part_inside(previous, value)

@@ -97,7 +97,8 @@ def from_predictions(
       measure: What the distributions are, as `Likelihood.measure`: of a `"density"` the mean and
         variance are its own, else those of the grey level by `cdf`.
       cdf: Maps a distribution and its images to the CDF of grey levels; `grey_level_cdf` of a
-        likelihood, or that of the library for what needs none.
+        likelihood, or that of the library for what needs none. Of a density it takes
+        `open_tails=False`, as the library's does: coverage and PIT are of the density itself.
       seed: Of the randomization of the PIT.
       progress: Called after each batch with the number of images in it.
 

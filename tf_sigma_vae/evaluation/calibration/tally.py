@@ -63,11 +63,16 @@ class Tally:
             total = values.sum(axis=0, dtype=np.float64)
             self._by_element[name] = self._by_element.get(name, 0.0) + total
         axes = (1, 2, 3)
+        # Of levels, on which float64 is exact.
+        at_ends = (figures["x"] <= 0.0) | (figures["x"] >= 1.0)
+        covered_8bit = np.abs(figures["pit_8bit"] - 0.5) <= 0.5 * NOMINAL[2]
         by_image = {f"channel_{name}": v.mean(axis=(1, 2)) for name, v in by_element.items()}
         by_image |= {"squared": squared.mean(axis=axes), "variance": variance.mean(axis=axes)}
         by_image["coverage"] = np.stack(
             [np.mean(np.abs(pit - 0.5) <= 0.5 * part, axis=axes) for part in NOMINAL], axis=1
         )
+        by_image["coverage_8bit_90"] = covered_8bit.mean(axis=axes)
+        by_image["share_at_ends"] = at_ends.mean(axis=axes)
         by_image["pit"] = pit.mean(axis=axes)
         by_image["pit_square"] = np.square(pit).mean(axis=axes)
         ones = np.ones_like(pit)
@@ -103,9 +108,10 @@ class Tally:
             "coverage_90": self._by_element["covered"] / self.num_images,
         }
 
-    def mean_squares(self) -> np.ndarray:
-        """Mean squared residual of each element, `[H, W, C]`."""
-        return self._by_element["squared"] / self.num_images
+    def residuals(self) -> np.ndarray:
+        """Residuals of every image in the unit of the data, float32 `[N, H, W, C]`."""
+        known = np.sqrt(np.square(self.column("scale")) + np.float32(ROUNDING_VARIANCE))
+        return self.column("residual") * known
 
     def metrics(self, num_over_levels: int) -> dict[str, Estimate]:
         """The metrics of single elements, by name.
@@ -123,6 +129,8 @@ class Tally:
         for part, row in zip(NOMINAL, self.coverage(), strict=True):
             name = f"coverage_{100 * part:.0f}"
             found[name] = Estimate(row["value"], row["standard_error"], "1")
+        for name in ("coverage_8bit_90", "share_at_ends"):
+            found[name] = estimate.mean(name, self.column(name), "1")
         first = {name: self.column(name)[:num_over_levels] for name in ("crps", "width")}
         found["crps"] = estimate.mean("crps", first["crps"], DATA_UNIT)
         stddev = self.column("stddev")
@@ -187,8 +195,7 @@ class Tally:
         if np.ptp(scale) <= 1e-5 * scale.max():
             return None
         variance = scale.astype(np.float64) ** 2
-        squared = self.column("residual").reshape(scale.shape).astype(np.float64) ** 2
-        squared *= variance + ROUNDING_VARIANCE
+        squared = self.residuals().reshape(scale.shape).astype(np.float64) ** 2
         edges = np.quantile(scale, np.linspace(0.0, 1.0, SCALE_BINS + 1))
         # Where a scale is that of many elements, as of a channel, it has one bin.
         inner = np.unique(edges[1:-1])
