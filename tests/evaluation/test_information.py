@@ -231,16 +231,14 @@ def test_the_record_is_fit_for_json():
         for bound in content[name]["bounds"].values():
             assert set(bound) == {"value", "standard_error", "unit"}
     assert [rate["unit"] for rate in content["rate_by_dimension"]] == ["nats"] * 3
-    protocol = content["protocol"]
-    assert (protocol["num_examples"], protocol["latent_size"]) == (NUM_EXAMPLES, 3)
-    assert (protocol["seed"], protocol["confidence"]) == (5, 0.95)
+    expected = {"num_examples": NUM_EXAMPLES, "latent_size": 3, "seed": 5, "confidence": 0.95}
+    assert expected.items() <= content["protocol"].items()
     assert content["saturated"] is True
 
 
 def test_active_units_are_those_of_the_evaluation():
-    given = draws()
-    found = information.posterior_information(*given)
-    assert found.active_units == activity.active_units(given.loc)
+    found = information.posterior_information(*draws())
+    assert found.active_units == activity.active_units(draws().loc)
 
 
 def test_progress_counts_every_example_once():
@@ -272,13 +270,11 @@ def test_what_the_bounds_do_not_hold_for_is_refused(change, message):
         information.posterior_information(*change(draws()))
 
 
-@pytest.mark.parametrize("name", Draws._fields)
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize(("name", "bad"), [("loc", np.nan), ("scale", np.inf), ("z", np.nan)])
 def test_a_number_that_is_not_finite_is_an_error_of_its_own(name, bad):
-    spoiled = draws()._asdict()
-    spoiled[name] = np.where(np.arange(spoiled[name].size).reshape(spoiled[name].shape), 1.0, bad)
+    spoiled = draws()._replace(**{name: np.full_like(draws().loc, bad)})
     with pytest.raises(FloatingPointError, match=f"{name} is not finite everywhere"):
-        information.posterior_information(**spoiled)
+        information.posterior_information(*spoiled)
 
 
 def test_an_impossible_block_is_refused():
