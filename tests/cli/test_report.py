@@ -116,7 +116,7 @@ def test_a_figure_that_is_not_finite_is_on_the_page_and_an_error(
         (["--num_samples=-1"], "num_samples must not be negative"),
         (["--calibration_examples=1"], "calibration_examples must be at least 2"),
         (["--num_examples=99999"], "num_examples is 99999, but the test split has"),
-        (["--information_examples=9"], "information_examples must be at least 32"),
+        (["--information_examples=1"], "information_examples must be at least 2"),
         (["--seed=-1"], "seed must not be negative"),
         (["--output={1}"], "is a folder; give the name of a file in it"),
     ],

@@ -174,9 +174,9 @@ def test_distances_name_their_network(measured):
     [
         ({"split": "tests"}, "unknown split 'tests'"),
         ({"num_examples": -1}, "num_examples must not be negative"),
-        ({"information_examples": 1}, "information_examples must be at least 32, got 1"),
+        ({"information_examples": 1}, "information_examples must be at least 2, got 1"),
         ({"calibration_examples": 0}, "calibration_examples must be at least 2, got 0"),
-        ({"distance_samples": -3}, "distance_samples must be at least 20, got -3"),
+        ({"distance_samples": -3}, "distance_samples must be at least 2, got -3"),
         ({"draw": "median"}, "draw must be 'mean' or 'noisy', got 'median'"),
         ({"seed": -1}, "seed must not be negative"),
         ({"num_examples": DIGITS + 1}, "num_examples is 361, but the test split has 360 images"),
@@ -196,6 +196,14 @@ def test_what_is_no_measure_is_refused(path):
 def test_distances_without_a_network_are_refused(path):
     with pytest.raises(ValueError, match="distances need an extractor: inception_2015"):
         measures.obtain(FinishedRun(path), "distances", OPTIONS)
+
+
+def test_too_few_samples_are_refused_before_the_network_sees_one(path):
+    extractor = Averages()
+    options = OPTIONS._replace(distance_samples=19)
+    with pytest.raises(measures.NotMeasurableError, match="at least 20 samples and images, got 19"):
+        measures.obtain(FinishedRun(path), "distances", options, extractor)
+    assert extractor.num_images == 0
 
 
 def test_an_extractor_is_a_name_or_a_path(tmp_path):

@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 from tf_sigma_vae.content_hash import sha256
 from tf_sigma_vae.evaluation import calibration, fid, information, record
-from tf_sigma_vae.evaluation._posteriors import MIN_EXAMPLES
 from tf_sigma_vae.evaluation.estimate import NotMeasurableError
 from tf_sigma_vae.evaluation.evaluate import check_numbers
 from tf_sigma_vae.evaluation.fid.distance import NUM_BLOCKS
@@ -40,11 +39,8 @@ DEFAULT_CACHE = "~/.cache/tf_sigma_vae"
 
 _PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
 
-_LEAST = {
-    "information_examples": MIN_EXAMPLES,
-    "calibration_examples": 2,
-    "distance_samples": 2 * NUM_BLOCKS,
-}
+_COUNTS = ("information_examples", "calibration_examples", "distance_samples")
+_LEAST_SAMPLES = 2 * NUM_BLOCKS
 
 Progress = Callable[[int], object]
 
@@ -79,9 +75,9 @@ class Options(NamedTuple):
         """
         check_images_wanted(self.split, self.num_examples)
         check_numbers(self.num_samples, GLOBAL_BATCH_SIZE)
-        for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        for name in _COUNTS:
+            if getattr(self, name) < 2:
+                raise ValueError(f"{name} must be at least 2, got {getattr(self, name)}")
         if self.draw not in ("mean", "noisy"):
             raise ValueError(f"draw must be 'mean' or 'noisy', got {self.draw!r}")
         if self.seed < 0:
@@ -98,7 +94,7 @@ class Options(NamedTuple):
                 f"num_examples is {self.num_examples}, but the {self.split} split has "
                 f"{num_images} images"
             )
-        cut = {name: min(getattr(self, name), num_images) for name in _LEAST}
+        cut = {name: min(getattr(self, name), num_images) for name in _COUNTS}
         return self._replace(num_examples=self.num_examples or num_images, **cut)
 
 
@@ -258,6 +254,12 @@ def _calibration(run, images, options, progress) -> dict:
 
 
 def _distances(run, images, options, progress, extractor) -> dict:
+    # Before any of them goes through the network.
+    if options.distance_samples < _LEAST_SAMPLES:
+        raise NotMeasurableError(
+            f"distances need at least {_LEAST_SAMPLES} samples and images, got "
+            f"{options.distance_samples}"
+        )
     model = run.model()
     chosen = images[: options.distance_samples]
     reference = fid.cached_features(
