@@ -131,8 +131,13 @@ def place(paths: list[pathlib.Path], folder: str) -> None:
 
 
 def listing(archives: list[Archive]) -> str:
-    """One indented line for each archive: its URL, its size, its name where the URL hides it."""
-    return "\n".join(f"    {a.url} ({megabytes([a])})" for a in archives)
+    """One indented line for each archive: its URL, its name where the URL hides it, its size."""
+    lines = []
+    for archive in archives:
+        is_named = archive.url.endswith(f"/{archive.name}")
+        name = "" if is_named else f" as {archive.name}"
+        lines.append(f"    {archive.url}{name} ({megabytes([archive])})")
+    return "\n".join(lines)
 
 
 def megabytes(archives: list[Archive]) -> str:

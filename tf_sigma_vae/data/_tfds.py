@@ -3,6 +3,7 @@
 TensorFlow Datasets is imported when such a dataset is loaded, and not before.
 """
 
+import contextlib
 import importlib
 import os
 import pathlib
@@ -11,13 +12,15 @@ import shlex
 import types
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
+import tqdm
 
 from tf_sigma_vae.data import _archives, _base, _tfds_builders
 
-_READ_BATCH = 1024
+# A batch of CelebA's 218x178 pixels, as large as any, is 30 MB; several are decoded ahead.
+_READ_BATCH = 256
 _NETWORK_TIMEOUT_SECONDS = 10
 
 
@@ -31,7 +34,21 @@ class TfdsImages(_base.ImageDataset):
     splits: Mapping[str, str] = types.MappingProxyType({"train": "train", "test": "test"})
 
     def _read(self, data_dir: str | None, download: bool) -> dict[str, np.ndarray]:
-        return load(self.tfds_name, self.splits, data_dir, download, dataset=self.plugin_name())
+        return load(
+            self.tfds_name,
+            self.splits,
+            data_dir,
+            download,
+            dataset=self.plugin_name(),
+            convert=self._convert,
+        )
+
+    def _convert(self, images: np.ndarray) -> np.ndarray:
+        """What becomes of the builder's images, uint8 `[N, H, W, C]`, as they are read.
+
+        A batch at a time: the images may be too large to be held at once as they come.
+        """
+        return images
 
 
 def load(
@@ -41,6 +58,7 @@ def load(
     download: bool,
     *,
     dataset: str | None = None,
+    convert: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Reads splits of a TensorFlow Datasets builder, preparing it first where that is asked for.
 
@@ -50,6 +68,7 @@ def load(
       data_dir: Folder of TensorFlow Datasets; None for its default.
       download: Whether missing archives may be fetched.
       dataset: The plug-in's name, for messages; None where it is the builder's.
+      convert: Applied to each batch that is read, uint8 `[B, H, W, C]`; None for nothing.
 
     Returns:
       uint8 `[N, H, W, C]` for each of our splits, in the order of the files.
@@ -60,7 +79,7 @@ def load(
     """
     source = builder(name, data_dir)
     prepare(source, download=download, dataset=dataset or name)
-    return {ours: _read_split(source, theirs) for ours, theirs in splits.items()}
+    return {ours: _read_split(source, theirs, convert) for ours, theirs in splits.items()}
 
 
 def builder(name: str, data_dir: str | None):
@@ -86,7 +105,8 @@ def prepare(source, *, download: bool, dataset: str) -> None:
     Raises:
       FileNotFoundError: If nothing is there to prepare from and `download` is False.
       ValueError: If an archive in a manual folder is not the registered one.
-      ConnectionError: If the archives are to be fetched and their host does not answer.
+      ConnectionError: If the archives are to be fetched and their host does not answer, or hands
+        out something else.
     """
     import tensorflow_datasets as tfds
 
@@ -107,9 +127,10 @@ def prepare(source, *, download: bool, dataset: str) -> None:
         extract_dir=os.path.join(_archives.downloads_folder(source), "extracted", source.name),
         try_download_gcs=False,
     )
-    source.download_and_prepare(
-        download_dir=_archives.downloads_folder(source), download_config=config
-    )
+    with contextlib.nullcontext() if folder else _explained(source, dataset):
+        source.download_and_prepare(
+            download_dir=_archives.downloads_folder(source), download_config=config
+        )
 
 
 def how_to_get(source, dataset: str) -> str:
@@ -128,6 +149,38 @@ def how_to_get(source, dataset: str) -> str:
     )
 
 
+@contextlib.contextmanager
+def _explained(source, dataset: str):
+    """Turns the failure of a download into one message that says how to get the files by hand.
+
+    Raises:
+      ConnectionError: Naming what failed, and every file and where it is put.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        yield
+    except (
+        tfds.download.DownloadError,
+        tfds.core.download.download_manager.NonMatchingChecksumError,
+        OSError,  # Of the network, or a full disk.
+        ImportError,  # What reads the page that Google Drive shows instead of a large file.
+        ValueError,  # That page has changed, or says that the file was asked for too often.
+    ) as error:
+        archives = _archives.expected(source)
+        on_drive = any("drive.google.com" in archive.url for archive in archives)
+        reason = (
+            "Google Drive shows a page in place of a large file, or of one that many have asked "
+            "for today. A browser gets past the first, a day past the second; the publisher is "
+            f"{source.info.homepage}.\n"
+        )
+        raise ConnectionError(
+            f"{dataset} could not be downloaded: {error}\n{reason if on_drive else ''}"
+            f"Files that lie in {_archives.manual_folder(source)} under their names are not "
+            f"fetched again with --download.\n{how_to_get(source, dataset)}"
+        ) from error
+
+
 def _check_reachable(archives: list[_archives.Archive], advice: str) -> None:
     """Asks for the head of the first archive: TensorFlow Datasets would retry for minutes."""
     request = urllib.request.Request(archives[0].url, method="HEAD")
@@ -141,11 +194,25 @@ def _check_reachable(archives: list[_archives.Archive], advice: str) -> None:
         ) from error
 
 
-def _read_split(source, split: str) -> np.ndarray:
+def _read_split(
+    source, split: str, convert: Callable[[np.ndarray], np.ndarray] | None = None
+) -> np.ndarray:
     """All images of a split, uint8 `[N, H, W, C]`, decoded in parallel by the builder."""
     import tensorflow_datasets as tfds
 
     # One shard at a time keeps the order of the files; the array is the cache.
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     examples = source.as_dataset(split=split, batch_size=_READ_BATCH, read_config=config)
-    return np.concatenate([batch["image"] for batch in tfds.as_numpy(examples)])
+    num_examples = source.info.splits[split].num_examples
+    images, end = None, 0
+    # disable=None: no bar where the output is not a terminal.
+    with tqdm.tqdm(desc=f"Reading {split}", total=num_examples, disable=None, leave=False) as bar:
+        for batch in tfds.as_numpy(examples):
+            batch = convert(batch["image"]) if convert else batch["image"]
+            if images is None:
+                # Filled in place: joining batches would need the memory of all of them twice.
+                images = np.empty((num_examples, *batch.shape[1:]), np.uint8)
+            images[end : end + len(batch)] = batch
+            end += len(batch)
+            bar.update(len(batch))
+    return images

@@ -32,7 +32,5 @@ class Svhn(_tfds.TfdsImages):
         if include_extra:
             self.splits = {**self.splits, "train": "train+extra"}
 
-    def _read(self, data_dir: str | None, download: bool) -> dict[str, np.ndarray]:
-        arrays = super()._read(data_dir, download)
-        size = (self.image_size, self.image_size)
-        return {split: _resize.fit_all(x, size, "squash") for split, x in arrays.items()}
+    def _convert(self, images: np.ndarray) -> np.ndarray:
+        return _resize.fit_all(images, (self.image_size, self.image_size), "squash")
