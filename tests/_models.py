@@ -3,11 +3,16 @@
 import keras
 import numpy as np
 
-from tf_sigma_vae import models
+from tf_sigma_vae import models, networks, plugins
 
 IMAGE_SHAPE = (4, 6, 2)
 LATENT_SIZE = 3
-TINY_OPTIONS = {"dense": {"hidden_sizes": (5,)}, "conv28": {"width": 4}}
+TINY_OPTIONS = {
+    "dense": {"hidden_sizes": (5,)},
+    "conv28": {"width": 4},
+    "ladder32": {"channels": 4, "latents": [(4, 1), (1, 1)], "latent_channels": 2, "num_blocks": 1},
+    "resnet64": {"width": 4, "num_blocks": 1},
+}
 """Options that make a network small; a network without an entry keeps its own defaults."""
 
 
@@ -17,18 +22,29 @@ def images(num_examples, image_shape=IMAGE_SHAPE, seed=0):
     return (levels / 255.0).astype(np.float32)
 
 
+def model_class(latent):
+    """The class of the models of a kind of latent, of `networks.LATENTS`."""
+    classes = [plugins.find("models", name) for name in plugins.names("models")]
+    return next(cls for cls in classes if cls.LATENT == latent)
+
+
 def tiny_vae(likelihood="gaussian_fixed", image_shape=IMAGE_SHAPE, network="dense", **kwargs):
-    """An uncompiled model with a small network and repeatable initial weights."""
+    """An uncompiled model with a small network and repeatable initial weights.
+
+    The network says which model it is for; layers of one's own are for a flat latent.
+    """
     keras.utils.set_random_seed(0)
-    options = {} if not isinstance(network, str) else TINY_OPTIONS.get(network, {})
+    cls, options = models.VAE, {}
+    if isinstance(network, str):
+        cls, options = model_class(networks.latent_of(network)), TINY_OPTIONS.get(network, {})
     given = {"latent_size": LATENT_SIZE, "network_options": options, **kwargs}
-    return models.VAE(image_shape, likelihood=likelihood, network=network, **given)
+    return cls(image_shape, likelihood=likelihood, network=network, **given)
 
 
 def set_weights(model, seed=0, scale=0.3):
     """Replaces the networks' weights by seeded normal numbers, biases included."""
     rng = np.random.default_rng(seed)
-    for layer in (model.encoder, model.decoder):
+    for layer in model.networks:
         layer.set_weights([scale * rng.normal(size=w.shape) for w in layer.get_weights()])
     return model
 

@@ -13,6 +13,7 @@ TINY = Config(
     network_options={"hidden_sizes": (5,)},
     latent_size=3,
 )
+LADDER = {"model": "hierarchical_vae", "network": "ladder32", "network_options": {}}
 
 
 def tiny(**changes):
@@ -22,10 +23,22 @@ def tiny(**changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dataset": "minst"}, "unknown dataset 'minst'; did you mean 'mnist'\\? known: digits, "),
+        ({"dataset": "minst"}, "unknown dataset 'minst'; did you mean 'mnist'\\? known: .*digits, "),
         ({"likelihood": "gauss"}, r"unknown likelihood \(--variant\) 'gauss'; .*known: .*mse"),
         ({"network": "conv82"}, "unknown network 'conv82'; .*known: conv28, dense"),
-        ({"model": "gan"}, "unknown model 'gan'; known: vae"),
+        ({"model": "gan"}, "unknown model 'gan'; known: .*vae"),
+        (
+            {"model_options": {"merge": "sum"}},
+            "model 'vae' has no option 'merge'; it takes: no opt",
+        ),
+        (
+            {**LADDER, "model_options": {"latent_size": 3}},
+            "'hierarchical_vae' has no option 'latent_size'; it takes: log_scale_bound, merge",
+        ),
+        ({**LADDER, "model_options": {"merge": "sum"}}, "merge must be one of residual, .*'sum'"),
+        ({**LADDER, "network": "conv28"}, "'conv28' is for a flat latent.*for it: ladder32"),
+        ({"network": "ladder32", "network_options": {}}, "'ladder32' is for a ladder latent"),
+        ({**LADDER, "network_options": {"latents": [[4, 1]]}}, "latents must be pairs"),
         (
             {"dataset_options": {"sise": 4}},
             "dataset 'synthetic' has no option 'sise'; it takes: .*image_size.*num_train",
@@ -82,6 +95,23 @@ def test_the_model_gets_every_choice_of_the_config():
     assert model.dtype_policy.name == "mixed_bfloat16"
     assert model.encoder.dtype_policy.name == "mixed_bfloat16"
     assert model.optimizer is None
+
+
+def test_a_hierarchy_gets_the_options_of_its_model_and_network():
+    options = {"latents": [[4, 1], [1, 1]], "latent_channels": 2, "channels": 4, "num_blocks": 1}
+    config = tiny(
+        model="hierarchical_vae",
+        model_options={"merge": "precision", "log_scale_bound": 3},
+        network="ladder32",
+        network_options=options,
+        precision="mixed_bfloat16",
+    )
+    build.check(config)
+    model = build.model(config, (4, 6, 1))
+    assert (model.merge, model.log_scale_bound, model.name) == ("precision", 3, "hierarchical_vae")
+    assert model.level_shapes == [(1, 1, 3), (2, 3, 4)] and model.top_size == 3
+    assert {layer.dtype_policy.name for layer in model.networks} == {"mixed_bfloat16"}
+    assert not model.top_down.is_joint
 
 
 def test_the_initial_weights_are_drawn_by_the_seed():

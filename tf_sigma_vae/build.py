@@ -1,5 +1,7 @@
 """From a configuration to its parts: the only file that names them all."""
 
+import dataclasses
+
 import keras
 
 from tf_sigma_vae import data, plugins
@@ -42,12 +44,19 @@ def check(config: Config) -> None:
             f"config.dequantize spreads grey levels for a density; likelihood "
             f"{config.likelihood!r} is a mass of the levels themselves: set it to False"
         )
-    plugins.find("models", config.model)
-    module = plugins.find_module("networks", config.network)
-    for cls in (module.Encoder, module.Decoder):
-        plugins.check_options(cls, config.network_options, f"network {config.network!r}")
-        # Their values, on images of a size that every network takes.
-        cls(_ANY_IMAGE_SHAPE, 1, *([1] if cls is module.Decoder else []), **config.network_options)
+    cls = plugins.find("models", config.model)
+    # A model also takes what other fields of the configuration are for.
+    fields = [field.name for field in dataclasses.fields(Config)]
+    plugins.check_options(cls, config.model_options, f"model {config.model!r}", besides=fields)
+    # On images of a size that every network takes.
+    cls.make_networks(
+        _ANY_IMAGE_SHAPE,
+        config.latent_size,
+        1,
+        config.network,
+        config.network_options,
+        **config.model_options,
+    )
 
 
 def load_splits(config: Config, data_dir: str | None = None, download: bool = False) -> data.Splits:
@@ -96,6 +105,7 @@ def model(config: Config, image_shape: tuple[int, int, int]) -> keras.Model:
         seed=config.seed,
         dtype=config.precision,
         name=config.model,
+        **config.model_options,
     )
 
 

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import pkgutil
 import types
+from collections.abc import Collection
 
 PACKAGE = "tf_sigma_vae"
 KINDS = {
@@ -77,13 +78,19 @@ def options(cls: type) -> dict[str, object]:
     return {p.name: p.default for p in named if p.name not in ("self", "name", "dtype")}
 
 
-def check_options(cls: type, given: dict, what: str) -> None:
+def check_options(cls: type, given: dict, what: str, besides: Collection[str] = ()) -> None:
     """Checks that a plug-in takes every given option.
+
+    Args:
+      cls: The plug-in's class.
+      given: The options.
+      what: The plug-in, for the message.
+      besides: Names of arguments that are no options, for they are given in another way.
 
     Raises:
       ValueError: Naming the unknown option and those the plug-in takes.
     """
-    allowed = options(cls)
+    allowed = set(options(cls)) - set(besides)
     unknown = sorted(set(given) - set(allowed))
     if unknown:
         takes = ", ".join(sorted(allowed)) or "no options"

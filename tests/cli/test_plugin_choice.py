@@ -19,6 +19,15 @@ def test_options_of_the_plug_in_that_is_not_taken_are_dropped(train):
     assert '"network_options": {}' in train.output
 
 
+def test_options_of_a_hierarchy_are_dropped_with_it(train):
+    flat = ("--config.model=vae", "--config.network=conv28")
+    assert train("--dry_run", "--config=cifar10_hvae_small", "--dataset=digits", *flat) == 0
+    assert '"model_options": {}' in train.output and '"network_options": {}' in train.output
+    # One without the other.
+    assert train("--dry_run", "--config=digits_vae", "--config.network=ladder32") != 0
+    assert "is for a ladder latent" in train.error
+
+
 def test_options_given_with_the_plug_in_stay(train):
     assert train("--dry_run", *TINY, "--config.network_options={'hidden_sizes': [3]}") == 0
     assert '"hidden_sizes": [\n      3' in train.output

@@ -15,7 +15,7 @@ from tests._models import set_weights, tiny_vae
 from tf_sigma_vae import plugins
 from tf_sigma_vae.training import optimizer
 
-IMAGE_SHAPES = {"dense": (4, 6, 2), "conv28": (9, 11, 2)}
+IMAGE_SHAPES = {"dense": (4, 6, 2), "conv28": (9, 11, 2), "ladder32": (9, 11, 2)}
 BATCH = 3
 
 
@@ -37,6 +37,7 @@ VARIANTS = [Variant(name) for name in plugins.names("likelihoods")] + [
     Variant("gaussian_inverse_gamma", (("estimation", "trained"),)),
     Variant("gaussian_shared", (("initial_scale", "data"),)),
     Variant("gaussian_optimal", network="conv28"),
+    Variant("gaussian_optimal", network="ladder32"),
 ]
 
 

@@ -20,11 +20,15 @@ IMAGE_SHAPES = {
     "svhn": (28, 28, 3),
     "frey_face": (28, 20, 1),
     "npz": (32, 32, 3),
+    "cifar10": (32, 32, 3),
+    "celeba": (64, 64, 3),
 }
 """What the datasets of the configs give; the data themselves are not needed."""
 OWN_FILE = {"npz": {"path": "images.npz"}}
 """Options that a user has to give, for the user's own data."""
 NUM_TRAIN = 1000
+LARGE = {"celeba_hvae", "cifar10_hvae"}
+"""Of a thousand variables, which take tens of seconds to make."""
 
 
 @pytest.fixture(params=FILES, ids=lambda path: path.stem)
@@ -51,12 +55,22 @@ def test_a_config_is_valid_and_its_parts_exist(values):
     build.check(Config.from_dict(values))
 
 
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem in LARGE))
+        for path in FILES
+    ],
+    indirect=True,
+)
 def test_its_model_can_be_built_and_compiled_for_its_images(values):
     config = Config.from_dict(values)
     shape = IMAGE_SHAPES[config.dataset]
+    if "image_size" in config.dataset_options:
+        shape = (*[config.dataset_options["image_size"]] * 2, shape[-1])
     model = loop.compiled_model(config, shape, build.num_train_steps(config, NUM_TRAIN))
     assert model.image_shape == shape
-    assert model.latent_size == config.latent_size
+    assert model.top_size == config.latent_size
     assert model.likelihood.name == "likelihood"
     assert type(model.likelihood) is type(build.likelihood(config))
     assert model.count_params() > 1000

@@ -1,4 +1,11 @@
-"""What every network plug-in owes: walks `networks/`, so that a new file is tested too."""
+"""What every network plug-in owes: walks `networks/`, so that a new file is tested too.
+
+Of either kind of latent a network has two layers, which are applied here to images and to vectors
+of latents. Those of a ladder give more than one tensor: all are held together.
+"""
+
+import functools
+import math
 
 import keras
 import numpy as np
@@ -6,100 +13,182 @@ import pytest
 import tensorflow as tf
 
 from tests._models import TINY_OPTIONS
-from tf_sigma_vae import plugins
+from tf_sigma_vae import networks, plugins
 
 NETWORKS = plugins.names("networks")
 LATENT_SIZE, PARAMS_CHANNELS, BATCH = 3, 4, 2
 # 9x11 is no multiple of 4, 28x20 is Frey Face, 8x8 the digits.
 SHAPES = [(9, 11, 1), (28, 20, 3), (30, 30, 1), (8, 8, 3)]
+SHAPE = (9, 11, 3)
 FLOAT32 = 1e-5
 
 
-def _network(name, shape, **kwargs):
+class Flat:
+    """An encoder and a decoder."""
+
+    def __init__(self, shape, network, options):
+        encoder, decoder = network
+        self.latent_size, self.num_outputs = LATENT_SIZE, 2 * LATENT_SIZE
+        self.layers = (
+            encoder(shape, 2 * LATENT_SIZE, **options),
+            decoder(shape, LATENT_SIZE, PARAMS_CHANNELS, **options),
+        )
+        self.input_shapes = ((None, *shape), (None, LATENT_SIZE))
+        for layer, input_shape in zip(self.layers, self.input_shapes, strict=True):
+            layer.build(input_shape)
+
+    def apply(self, layer, value):
+        """All that a layer makes of a value, `[B, N]`."""
+        return tf.reshape(layer(value), [tf.shape(value)[0], -1])
+
+    def require_shapes(self, shape, x, z):
+        encoder, decoder = self.layers
+        assert encoder(x).shape == (BATCH, 2 * LATENT_SIZE)
+        assert decoder(z).shape == (BATCH, *shape[:2], PARAMS_CHANNELS)
+        assert encoder.compute_output_shape((None, *shape)) == (None, 2 * LATENT_SIZE)
+        expected = (None, *shape[:2], PARAMS_CHANNELS)
+        assert decoder.compute_output_shape((None, LATENT_SIZE)) == expected
+
+
+class Ladder:
+    """The ways up and down a ladder, on the way up with the means of what is drawn."""
+
+    def __init__(self, shape, network, options):
+        bottom_up, top_down = network
+        self.layers = (
+            bottom_up(shape, LATENT_SIZE, **options),
+            top_down(shape, LATENT_SIZE, PARAMS_CHANNELS, True, **options),
+        )
+        self.input_shapes = ((None, *shape), (None, LATENT_SIZE))
+        for layer, input_shape in zip(self.layers, self.input_shapes, strict=True):
+            layer.build(input_shape)
+        self.shapes = self.layers[1].level_shapes
+        self.latent_size = sum(math.prod(shape) for shape in self.shapes)
+        features, _ = self.up(self.layers[0], np.zeros((1, *shape), np.float32))
+        # What a way down looks at beside the latents, whatever the images are.
+        self.features = [tf.random.stateless_uniform(f.shape, [0, 1]) for f in features]
+
+    def up(self, layer, x):
+        return layer(x, draw=lambda level, params: tf.split(params, 2, axis=-1)[0])
+
+    def down(self, layer, z):
+        """Parameters of p and of q at all levels, top first, and those of the decoder."""
+        num_rows = tf.shape(z)[0]
+        parts = tf.split(z, [math.prod(shape) for shape in self.shapes], axis=-1)
+        state, priors, posteriors = layer.start(num_rows), [], []
+        for level, (part, shape) in enumerate(zip(parts, self.shapes, strict=True)):
+            features = tf.cast(tf.repeat(self.features[level], num_rows, axis=0), state.dtype)
+            priors.append(layer.prior(level, state))
+            posteriors.append(layer.posterior(level, state, features))
+            state = layer.merge(level, state, tf.reshape(part, [-1, *shape]))
+        return priors, posteriors, layer.output(state)
+
+    def apply(self, layer, value):
+        """All that a layer makes of a value, `[B, N]`."""
+        found = self.down(layer, value) if value.shape.rank == 2 else self.up(layer, value)
+        tensors = [tensor for tensor in tf.nest.flatten(found) if tensor is not None]
+        return tf.concat([tf.reshape(t, [tf.shape(value)[0], -1]) for t in tensors], axis=1)
+
+    def require_shapes(self, shape, x, z):
+        bottom_up, top_down = self.layers
+        assert bottom_up.level_shapes == top_down.level_shapes and self.shapes[0][2] == LATENT_SIZE
+        features, drawn = self.up(bottom_up, x)
+        priors, posteriors, params = self.down(top_down, z)
+        assert priors[0] is None and drawn[0] is None
+        for level, (*size, channels) in enumerate(self.shapes):
+            below = top_down.bottom_up_channels[level]
+            assert features[level].shape[:-1] == (BATCH, *size)
+            assert posteriors[level].shape == (BATCH, *size, 2 * (channels - below))
+            assert level == 0 or priors[level].shape == (BATCH, *size, 2 * channels)
+            assert (below > 0) == (drawn[level] is not None)
+            if below:
+                of_drawn = [part.shape for part in drawn[level]]
+                assert of_drawn == [(BATCH, *size, below), (BATCH, *size, 2 * below)]
+        assert params.shape == (BATCH, *shape[:2], PARAMS_CHANNELS)
+
+
+KINDS = {"flat": Flat, "ladder": Ladder}
+
+
+@functools.cache
+def network(name, shape=SHAPE, dtype="float32"):
+    """The layers of a network, which no test changes."""
     keras.utils.set_random_seed(0)
-    module = plugins.find_module("networks", name)
-    options = {**TINY_OPTIONS.get(name, {}), **kwargs}
-    encoder = module.Encoder(shape, 2 * LATENT_SIZE, **options)
-    decoder = module.Decoder(shape, LATENT_SIZE, PARAMS_CHANNELS, **options)
-    encoder.build((None, *shape))
-    decoder.build((None, LATENT_SIZE))
-    return encoder, decoder
+    options = {**TINY_OPTIONS.get(name, {}), "dtype": keras.DTypePolicy(dtype)}
+    return KINDS[networks.latent_of(name)](shape, networks.layers_of(name), options)
 
 
-def _inputs(shape):
+def inputs(tried, shape=SHAPE):
     rng = np.random.default_rng(0)
-    x, z = rng.uniform(size=(BATCH, *shape)), rng.normal(size=(BATCH, LATENT_SIZE))
-    return x.astype(np.float32), z.astype(np.float32)
+    x, z = rng.uniform(size=(BATCH, *shape)), rng.normal(size=(BATCH, tried.latent_size))
+    return tf.constant(x, tf.float32), tf.constant(z, tf.float32)
+
+
+def with_first_row_changed(value):
+    changed = value.numpy()
+    changed[0] += 1.0
+    return tf.constant(changed)
+
+
+def test_every_kind_of_latent_is_tried():
+    assert set(KINDS) == set(networks.LATENTS) == {networks.latent_of(name) for name in NETWORKS}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_encoder_and_decoder_fit_any_image_shape(name, shape):
-    encoder, decoder = _network(name, shape)
-    assert encoder.built and decoder.built and encoder.weights and decoder.weights
-    x, z = _inputs(shape)
-    assert encoder(x).shape == (BATCH, 2 * LATENT_SIZE)
-    assert decoder(z).shape == (BATCH, *shape[:2], PARAMS_CHANNELS)
-    assert encoder.compute_output_shape((None, *shape)) == (None, 2 * LATENT_SIZE)
-    expected = (None, *shape[:2], PARAMS_CHANNELS)
-    assert decoder.compute_output_shape((None, LATENT_SIZE)) == expected
+def test_layers_fit_any_image_shape(name, shape):
+    tried = network(name, shape)
+    assert all(layer.built and layer.weights for layer in tried.layers)
+    tried.require_shapes(shape, *inputs(tried, shape))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_unknown_batch_size_gives_the_eager_values(name):
-    shape = (9, 11, 3)
-    encoder, decoder = _network(name, shape)
-
-    @tf.function(
-        input_signature=[tf.TensorSpec([None, *shape]), tf.TensorSpec([None, LATENT_SIZE])]
-    )
-    def apply(x, z):
-        encoded, decoded = encoder(x), decoder(z)
-        assert decoded.shape[1:] == (*shape[:2], PARAMS_CHANNELS)
-        return encoded, decoded
-
-    x, z = _inputs(shape)
-    for compiled, layer, value in zip(apply(x, z), (encoder, decoder), (x, z), strict=True):
-        np.testing.assert_allclose(compiled, layer(value), rtol=FLOAT32, atol=FLOAT32)
+    tried = network(name)
+    for layer, value in zip(tried.layers, inputs(tried), strict=True):
+        spec = tf.TensorSpec([None, *value.shape[1:]])
+        compiled = tf.function(functools.partial(tried.apply, layer), input_signature=[spec])
+        found = compiled(value)
+        np.testing.assert_allclose(found, tried.apply(layer, value), rtol=FLOAT32, atol=FLOAT32)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_rows_are_independent(name):
-    for layer, value in zip(_network(name, (9, 11, 3)), _inputs((9, 11, 3)), strict=True):
-        changed = value.copy()
-        changed[0] += 1.0
-        np.testing.assert_allclose(layer(changed)[1], layer(value)[1], rtol=FLOAT32, atol=FLOAT32)
-        assert np.any(layer(changed)[0].numpy() != layer(value)[0].numpy())
+    tried = network(name)
+    for layer, value in zip(tried.layers, inputs(tried), strict=True):
+        pair = value, with_first_row_changed(value)
+        before, after = (tried.apply(layer, one).numpy() for one in pair)
+        np.testing.assert_allclose(after[1], before[1], rtol=FLOAT32, atol=FLOAT32)
+        assert np.any(after[0] != before[0])
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_config_round_trip_keeps_shape_options_and_policy(name, policy):
-    shape = (9, 11, 3)
-    for layer, value in zip(_network(name, shape, dtype=policy), _inputs(shape), strict=True):
+    tried = network(name, dtype=policy)
+    for layer, shape, value in zip(tried.layers, tried.input_shapes, inputs(tried), strict=True):
         config = keras.saving.serialize_keras_object(layer)
         restored = keras.saving.deserialize_keras_object(config)
         assert restored.dtype_policy.name == policy
         if not restored.built:
-            restored.build((None, *value.shape[1:]))
+            restored.build(shape)
         restored.set_weights(layer.get_weights())
-        np.testing.assert_array_equal(restored(value), layer(value))
+        np.testing.assert_array_equal(tried.apply(restored, value), tried.apply(layer, value))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_mixed_precision_computes_low_and_stores_float32(name):
-    shape = (9, 11, 3)
-    policy = keras.DTypePolicy("mixed_bfloat16")
-    for layer, value in zip(_network(name, shape, dtype=policy), _inputs(shape), strict=True):
-        assert layer(value).dtype == tf.bfloat16
+    tried = network(name, dtype="mixed_bfloat16")
+    for layer, value in zip(tried.layers, inputs(tried), strict=True):
+        assert tried.apply(layer, value).dtype == tf.bfloat16
         assert {w.dtype for w in layer.weights} == {"float32"}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_weight_has_a_gradient(name):
-    shape = (9, 11, 3)
-    for layer, value in zip(_network(name, shape), _inputs(shape), strict=True):
+    tried = network(name)
+    for layer, value in zip(tried.layers, inputs(tried), strict=True):
         with tf.GradientTape() as tape:
-            total = tf.reduce_sum(layer(value) ** 2)
+            total = tf.reduce_sum(tried.apply(layer, value) ** 2)
         gradients = tape.gradient(total, layer.trainable_variables)
         assert all(g is not None and np.any(g) for g in gradients)

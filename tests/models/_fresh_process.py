@@ -24,7 +24,7 @@ def _main(folder):
             rate=output.rate,
             sample=model.sample(2, seed=4)[1],
             policy=model.dtype_policy.name,
-            compute_dtypes=[model.encoder(x).dtype.name, model.decoder(output.z).dtype.name],
+            compute_dtypes=[model.networks[0].compute_dtype, output.params.dtype.name],
             learning_rate=model.optimizer.learning_rate.numpy(),
             iterations=model.optimizer.iterations.numpy(),
             momenta=np.sum([np.sum(np.abs(v.numpy())) for v in model.optimizer.variables[2:]]),

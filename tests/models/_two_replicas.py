@@ -1,5 +1,6 @@
 """Takes one training step on one device and on two replicas, and prints both as JSON.
 
+`python -m tests.models._two_replicas [CASE ...]`, all but those of the hierarchy without a name.
 A script, because logical devices must be set before TensorFlow starts and a process can hold one
 MirroredStrategy only. Plain Keras: the optimizer is gradient descent.
 """
@@ -27,10 +28,14 @@ LIKELIHOODS = {
     "gaussian_inverse_gamma_trained": lambda: likelihoods.GaussianInverseGamma("trained"),
     "gaussian_shared_from_data": lambda: likelihoods.GaussianShared(initial_scale="data"),
     "free_bits": lambda: likelihoods.GaussianFixed(),
+    "hierarchy": lambda: likelihoods.GaussianOptimal(),
 }
 IN_PARTS = ("gaussian_optimal", "gaussian_shared_from_data", "free_bits")
 NUM_PARTS = 3
-CASES = [*LIKELIHOODS, *(f"{name} in parts" for name in IN_PARTS)]
+CASES = [
+    *(name for name in LIKELIHOODS if name != "hierarchy"),
+    *(f"{name} in parts" for name in IN_PARTS),
+]
 
 
 def _examples(num_examples):
@@ -44,7 +49,8 @@ def _one_step(case, is_replicated):
     name, _, in_parts = case.partition(" in ")
     model = tiny_vae(
         LIKELIHOODS[name](),
-        free_bits=0.6 if name == "free_bits" else 0.0,
+        network="ladder32" if name == "hierarchy" else "dense",
+        free_bits={"free_bits": 0.6, "hierarchy": 0.3}.get(name, 0.0),
         # Against a whole batch on one device; of each last batch a replica gets no example.
         gradient_accumulation_steps=NUM_PARTS if in_parts and is_replicated else 1,
     )
@@ -73,7 +79,7 @@ def _main():
         ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.HierarchicalCopyAllReduce()
     )
     results = {}
-    for name in CASES:
+    for name in sys.argv[1:] or CASES:
         one = _one_step(name, False)
         with strategy.scope():
             two = _one_step(name, True)

@@ -55,6 +55,15 @@ def test_scale_is_that_of_the_global_batch_and_not_of_a_replicas_part(steps):
     assert stored == pytest.approx(mean, rel=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["hierarchy", "hierarchy in parts"])
+def test_two_replicas_of_a_hierarchy_equal_one_device(case):
+    found = printed_by("tests.models._two_replicas", case)["results"]
+    test_two_replicas_equal_one_device_with_the_same_global_batch(found, case)
+    rates = [name for name in found[case]["two"]["history"] if name.startswith("rate_level_")]
+    assert rates == ["rate_level_0", "rate_level_1"]
+
+
 def test_sum_of_one_replica_is_the_value_itself():
     value = tf.constant([1.0, 2.0])
     assert replica_sum(value) is value

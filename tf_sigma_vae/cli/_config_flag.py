@@ -10,7 +10,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from tf_sigma_vae import config as config_lib
-from tf_sigma_vae import plugins
+from tf_sigma_vae import networks, plugins
 from tf_sigma_vae.cli import _command
 
 DEFAULT_CONFIG = "digits_vae"
@@ -21,7 +21,12 @@ FIELD_OF_FLAG = {
     "precision": "precision",
     "jit_compile": "jit_compile",
 }
-PLUGIN_FIELDS = {"dataset": "data", "network": "networks", "likelihood": "likelihoods"}
+PLUGIN_FIELDS = {
+    "dataset": "data",
+    "model": "models",
+    "network": "networks",
+    "likelihood": "likelihoods",
+}
 
 
 def config_folders() -> list[pathlib.Path]:
@@ -154,9 +159,10 @@ def resolved_config() -> config_lib.Config:
 def _drop_foreign_options(values: dict, field: str, kind: str, overridden: set[str]) -> None:
     """Drops what a config file sets for its own plug-in when the command line takes another."""
     name = f"{field}_options"
-    module, given = plugins.find_module(kind, values[field]), values.get(name)
+    given = values.get(name)
     if name in overridden or not isinstance(given, dict):
         return
-    cls = getattr(module, "Encoder", None) or plugins.find(kind, values[field])
+    is_network = kind == "networks"
+    cls = networks.layers_of(values[field])[0] if is_network else plugins.find(kind, values[field])
     takes = plugins.options(cls)
     values[name] = {k: v for k, v in given.items() if k in takes or f"{name}.{k}" in overridden}

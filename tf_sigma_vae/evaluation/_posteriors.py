@@ -19,6 +19,9 @@ MIN_EXAMPLES_PER_DIMENSION = 8
 # Probability that the noise of true draws is refused.
 _FALSE_ALARM = 1e-9
 
+LATENTS = ("whole", "top")
+"""What of a model's latent the information can be asked of."""
+
 
 class Draws(NamedTuple):
     """Diagonal Gaussian posteriors and one draw from each, `[S, L]` each."""
@@ -31,18 +34,23 @@ class Draws(NamedTuple):
     """Row `i` is drawn from posterior `i`."""
 
 
-def posterior_draws(model, images: np.ndarray, global_batch_size: int = 128) -> Draws:
+def posterior_draws(
+    model, images: np.ndarray, global_batch_size: int = 128, latent: str = "whole"
+) -> Draws:
     """Posteriors of images, and of each the draw that the elbo of an evaluation is made of.
 
     Args:
       model: A model with a diagonal Gaussian posterior and a standard normal prior.
       images: uint8 `[S, H, W, C]`.
       global_batch_size: Images encoded at once.
+      latent: Of `LATENTS`: the whole of it, or of a hierarchy its top level, where the posterior of
+        that depends on the image alone.
 
     Raises:
       NotMeasurableError: On another posterior or prior.
       ValueError: On images of another type or shape.
     """
+    _require_gaussian(model, latent)
     if images.shape[1:] != tuple(model.image_shape):
         raise ValueError(
             f"the model takes images of shape {tuple(model.image_shape)}, got {images.shape[1:]}"
@@ -102,10 +110,23 @@ def require_draws(loc, scale, z) -> Draws:
 
 
 def _draw(model, x) -> tuple[tf.Tensor, ...]:
-    posterior = _normal(model.encode(x), "posterior")
+    posterior = _normal(model.top_posterior(x), "posterior")
     loc, scale = posterior.loc, posterior.scale
     draws = noise.normal(model.posterior_noise_ids(x, training=False), loc.shape[1:])
     return loc, scale, loc + scale * draws
+
+
+def _require_gaussian(model, latent: str) -> None:
+    """Checks that q(z|x) is one Gaussian for each image, whatever was drawn."""
+    if latent not in LATENTS:
+        raise ValueError(f"latent must be one of {', '.join(LATENTS)}, got {latent!r}")
+    if latent == "whole" and model.num_levels > 1:
+        raise ValueError(
+            f"q(z|x) of a hierarchy of {model.num_levels} levels is no Gaussian of each image: "
+            "below the top it depends on what was drawn above, so that the posterior of one image "
+            "at the draw of another takes a pass of the network for each pair of images. "
+            "latent='top' asks of the top level, where each image has one Gaussian"
+        )
 
 
 def _normal(distribution, name: str) -> tfd.Normal:

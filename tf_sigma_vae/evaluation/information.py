@@ -159,6 +159,7 @@ def model_information(
     global_batch_size: int = 128,
     block_size: int | None = None,
     progress: Callable[[int], object] | None = None,
+    latent: str = "whole",
 ) -> Information:
     """The information in the posteriors of a model; see `posterior_information`.
 
@@ -168,12 +169,14 @@ def model_information(
       global_batch_size: Images encoded at once.
       block_size: See `posterior_information`.
       progress: See `posterior_information`.
+      latent: `"whole"`, or `"top"` for the top level of a hierarchy, whose other levels have no
+        Gaussian of each image.
 
     Raises:
       ValueError: On a model or images that this is not valid for.
       FloatingPointError: If a figure is not finite.
     """
-    draws = posterior_draws(model, images, global_batch_size)
+    draws = posterior_draws(model, images, global_batch_size, latent)
     return posterior_information(*draws, model.seed, block_size, progress)
 
 

@@ -9,36 +9,25 @@ its own machinery: `fit`, distribution strategies, mixed precision, `jit_compile
 Source: Rybkin et al. 2021, Eq. 3 and 4.
 """
 
-from abc import abstractmethod
-
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-from tf_sigma_vae import noise, objectives, rows
-from tf_sigma_vae.likelihoods import Likelihood
+from tf_sigma_vae import objectives, rows
 from tf_sigma_vae.models import _serving
 from tf_sigma_vae.models._images import require_grey_levels, require_images
+from tf_sigma_vae.models._latent import LatentStructure
+from tf_sigma_vae.models._networks import WithNetworks
 from tf_sigma_vae.models._output import Output
 from tf_sigma_vae.models._own_objective import OwnObjective
 from tf_sigma_vae.models._parts import require_num_parts
 from tf_sigma_vae.replicas import global_count, is_collecting, replica_sum
 
-tfd = tfp.distributions
-
 TRACKED = ("elbo", "rate", "distortion", "bits_per_dim", "log_scale")
 
 
-class LatentVariableModel(OwnObjective, keras.Model):
-    """Base of the models; a subclass gives the latent structure.
-
-    A subclass implements `call` (returning an `Output`), `encode`, `decode`, `sample` and
-    `log_importance_weights`, and sets `likelihood` and `image_shape`.
-    """
-
-    likelihood: Likelihood
-    image_shape: tuple[int, ...]
+class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Model):
+    """Base of the models; a subclass gives the latent's structure, and says what networks fit."""
 
     def __init__(
         self,
@@ -78,59 +67,6 @@ class LatentVariableModel(OwnObjective, keras.Model):
         self.rate_warmup_steps, self.seed = int(rate_warmup_steps), int(seed)
         self.check_finite = bool(check_finite)
         self._trackers = {name: keras.metrics.Mean(name=name) for name in TRACKED}
-
-    # -- the latent structure, of the subclass
-
-    @abstractmethod
-    def call(self, x, training=False) -> Output:
-        """Encodes, samples, decodes and scores `x` `[B, H, W, C]`."""
-
-    @abstractmethod
-    def encode(self, x) -> tfd.Distribution:
-        """The posterior q(z given x)."""
-
-    @abstractmethod
-    def decode(self, z) -> tfd.Distribution:
-        """The likelihood p(x given z), with the stored scale."""
-
-    @abstractmethod
-    def score(self, x, noise_ids, training=False) -> Output:
-        """What `call` gives, with the noise of the posterior drawn by ids, uint32 `[B, 2]`."""
-
-    @abstractmethod
-    def sample_prior(self, noise_ids, temperature: float = 1.0) -> tf.Tensor:
-        """Draws `z` from the prior, each row by its id, uint32 `[n, 2]`."""
-
-    @abstractmethod
-    def log_importance_weights(self, x, num_samples: int, first_sample=0) -> tf.Tensor:
-        """`log p(x|z_k) + log p(z_k) - log q(z_k|x)`, `[K, B]` nats, `z_k ~ q(z|x)`.
-
-        The draws are numbered from `first_sample` (an integer or a tensor): number 0 is what `call`
-        draws outside of training, and no draw depends on K, so that they can be had in parts.
-        """
-
-    # -- random numbers
-
-    def posterior_noise_ids(self, x, training: bool) -> tf.Tensor:
-        """Ids of the noise of the posterior, uint32 `[B, 2]`; see `noise`.
-
-        In training another draw each step; outside of it a function of the image alone, so that
-        evaluating twice gives the same digits.
-        """
-        ids = noise.example_ids(x)
-        if training and self.optimizer is not None:
-            return noise.fold(ids, self.seed, self.optimizer.iterations + 1)
-        return noise.fold(ids, self.seed)
-
-    def sample_noise_ids(self, x, num_samples: int, first_sample=0) -> tf.Tensor:
-        """Ids of the noise of numbered draws, uint32 `[K, B, 2]`; see `log_importance_weights`.
-
-        Numbers count downwards from 0, where no training step is.
-        """
-        numbers = first_sample + tf.range(num_samples)
-        ids = tf.tile(noise.example_ids(x), [num_samples, 1])
-        steps = tf.repeat(-numbers, tf.shape(x)[0])
-        return tf.reshape(noise.fold(ids, self.seed, steps), [num_samples, -1, 2])
 
     # -- checks
 
@@ -205,6 +141,7 @@ class LatentVariableModel(OwnObjective, keras.Model):
             "rate": y_pred.rate,
             "distortion": y_pred.distortion,
             "log_scale": self.likelihood.log_scale(y_pred.likelihood),
+            **self.group_metrics(y_pred),
         }
         if self.likelihood.measure is not None:
             values["bits_per_dim"] = objectives.bits_per_dim(
@@ -288,6 +225,13 @@ class LatentVariableModel(OwnObjective, keras.Model):
             self.store_scale(statistics, int(np.prod(self.image_shape)), step)
         return self.likelihood.provenance()
 
-    @abstractmethod
-    def _calibration_statistic(self, x) -> tf.Tensor:
+    @tf.function(reduce_retracing=True)
+    def _calibration_statistic(self, x):
         """`likelihood.calibration_statistic` of a batch with `z ~ q(z given x)`, `[B]`."""
+        found = self.infer(x, self.posterior_noise_ids(x, False))
+        return self.likelihood.calibration_statistic(found.params, x)
+
+    def get_config(self):
+        """Constructor arguments, for `from_config`."""
+        names = ("beta", "rate_warmup_steps", "free_bits", "seed", "check_finite")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

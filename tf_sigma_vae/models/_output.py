@@ -8,6 +8,19 @@ import tensorflow_probability as tfp
 tfd = tfp.distributions
 
 
+class Inference(NamedTuple):
+    """A draw of the latent of images, and what the decoder makes of it; all but the likelihood."""
+
+    posterior: tfd.Distribution
+    """See `Output`; so are the others."""
+    z: tf.Tensor
+    """See there."""
+    params: tf.Tensor
+    """See there."""
+    rate_groups: tf.Tensor
+    """See there."""
+
+
 class Output(NamedTuple):
     """What `model(x)` returns. `B` is the batch size; nats are summed over the event."""
 
@@ -22,6 +35,6 @@ class Output(NamedTuple):
     rate: tf.Tensor
     """`[B]`, nats, `KL(q(z given x), p(z))`."""
     rate_groups: tf.Tensor
-    """`[B, G]`, nats, the same by latent dimension (or level, or frame)."""
+    """`[B, G]`, nats, the same by latent dimension (or level, or frame): what free bits are for."""
     distortion: tf.Tensor
     """`[B]`, nats, `-log p(x given z)`."""

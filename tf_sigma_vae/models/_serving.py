@@ -60,7 +60,7 @@ class ImageSignatures:
         """Builds the signatures.
 
         Args:
-          model: A `LatentVariableModel` with a flat latent.
+          model: A `LatentVariableModel`.
           validation_scores: `[n]`, anomaly scores of images that the model has not been trained on;
             without them there is no p-value.
 
@@ -156,7 +156,7 @@ class ImageSignatures:
         """`z` from the prior, the `mean` of p(x|z), and an `image` drawn from it."""
         z = self.model.sample_prior(_ids(seed, _Z_STREAM))
         # The decoder's output, not its distribution: a loop over rows takes tensors.
-        params = self.model.decoder(z)
+        params = self.model.decode_params(z)
         image_seeds = tf.bitcast(_ids(seed, _IMAGE_STREAM), tf.int32)
 
         def image_of_row(row):
