@@ -43,6 +43,9 @@ CASES = {
         "likelihood_options": {"initial_scale": "data"},
         "dataset_options": {"num_train": 46, **OPTIONS},
         "free_bits": 0.3,
+        # Two updates are skipped, the gradients after them clipped.
+        "skip_norm": 4.0,
+        "max_skips": 2,
     },
 }
 

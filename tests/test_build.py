@@ -23,7 +23,7 @@ def tiny(**changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dataset": "minst"}, "unknown dataset 'minst'; did you mean 'mnist'\\? known: .*digits, "),
+        ({"dataset": "minst"}, "unknown dataset 'minst'; did you mean 'mnist'\\? known: .*digits"),
         ({"likelihood": "gauss"}, r"unknown likelihood \(--variant\) 'gauss'; .*known: .*mse"),
         ({"network": "conv82"}, "unknown network 'conv82'; .*known: conv28, dense"),
         ({"model": "gan"}, "unknown model 'gan'; known: .*vae"),

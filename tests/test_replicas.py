@@ -37,6 +37,13 @@ def test_metrics_are_those_of_one_device(results, case):
             assert other[name] == pytest.approx(line[name], rel=REORDERED, abs=REORDERED), name
 
 
+def test_replicas_skip_the_same_updates(results):
+    lines = results["gaussian_shared/mirrored"]["lines"]
+    rates = [line["skip_rate"] for line in lines if line["split"] == "train"]
+    assert not any("skip_rate" in line for line in lines if line["split"] == "validation")
+    assert rates == [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+
+
 def test_a_killed_run_on_replicas_ends_like_one_that_was_not(results):
     # A metric is a sum of one part a replica; a checkpoint holds the whole, so that resuming groups
     # the same additions otherwise. Everything else, the weights above all, is equal bit for bit.

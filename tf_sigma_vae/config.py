@@ -18,6 +18,8 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 OPTIMIZERS = ("adam", "adamax", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine")
 SELECTIONS = ("last", "best")
+MAX_SKIPS = 10
+"""Updates skipped in a row, by default: more is no outlier."""
 
 
 def _field(default, doc: str, at_least=None, above=None, below=None, one_of=None):
@@ -78,6 +80,14 @@ class Config:
     clip_norm: float = _field(
         0.0, "Largest global norm of the gradient of the whole batch; 0 for none.", at_least=0.0
     )
+    skip_norm: float = _field(
+        0.0,
+        "Gradient norm of the whole batch above which the update is skipped; 0 for none.",
+        at_least=0.0,
+    )
+    max_skips: int = _field(
+        MAX_SKIPS, "Skips in a row after which gradients are clipped to skip_norm.", at_least=1
+    )
     ema_momentum: float = _field(
         0.0, "Of the moving average of weights; 0 for none.", at_least=0.0, below=1.0
     )
@@ -113,6 +123,11 @@ class Config:
             object.__setattr__(self, field.name, value)
             if value is not None:
                 _check_limits(field, value)
+        if 0 < self.skip_norm <= self.clip_norm:
+            raise ValueError(
+                f"config.skip_norm ({self.skip_norm:g}) must be above config.clip_norm "
+                f"({self.clip_norm:g}), or gradients are skipped that clipping is for"
+            )
         needs_validation = self.early_stopping_patience > 0 or self.select == "best"
         if needs_validation and self.validation_fraction == 0:
             raise ValueError(

@@ -23,7 +23,7 @@ from tf_sigma_vae.models._own_objective import OwnObjective
 from tf_sigma_vae.models._parts import require_num_parts
 from tf_sigma_vae.replicas import global_count, is_collecting, replica_sum
 
-TRACKED = ("elbo", "rate", "distortion", "bits_per_dim", "log_scale")
+TRACKED = ("elbo", "rate", "distortion", "bits_per_dim", "log_scale", "skip_rate")
 
 
 class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Model):
@@ -163,7 +163,14 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
             del results["log_scale"]
         if self.likelihood.measure is None:
             del results["bits_per_dim"]
+        # Of steps of training alone, which ask for it themselves.
+        del results["skip_rate"]
         return results
+
+    def skip_rate(self, is_skipped) -> tf.Tensor:
+        """See `Steps.skip_rate`."""
+        self._trackers["skip_rate"].update_state(is_skipped)
+        return self._trackers["skip_rate"].result()
 
     def predict_step(self, data):
         """Plain arrays for `predict`: reconstruction, z, and the terms in nats."""

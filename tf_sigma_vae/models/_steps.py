@@ -52,10 +52,9 @@ class Steps:
                 loss, gradients = self._gradients(batch)
                 self._track_loss(loss, whole, num_examples(batch))
         if self.trainable_weights:
-            self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        else:
-            warnings.warn("The model does not have any trainable weights.", stacklevel=2)
-        return self._logs()
+            return self._logs(self._apply(gradients))
+        warnings.warn("The model does not have any trainable weights.", stacklevel=2)
+        return self._logs({})
 
     def test_step(self, data):
         """Keras hook of `evaluate`.
@@ -74,7 +73,25 @@ class Steps:
             counted = num_examples(batch) if weights is None else tf.reduce_sum(weights)
             self._track_loss(loss, whole, counted)
             self._track_metrics(batch, y_pred)
-        return self._logs()
+        return self._logs({})
+
+    @property
+    def num_skips(self):
+        """Variable of an optimizer that skips updates, how many so far; None of another."""
+        innermost = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        return getattr(innermost, "num_skips", None)
+
+    def skip_rate(self, is_skipped) -> tf.Tensor | None:
+        """Share of skipped updates since the last reset, given whether the last one was, 0 or 1."""
+
+    def _apply(self, gradients) -> dict:
+        """Updates the weights; gives what there is to report of that."""
+        before = None if self.num_skips is None else tf.identity(self.num_skips)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        if before is None:
+            return {}
+        rate = self.skip_rate(tf.cast(self.num_skips - before, tf.float32))
+        return {} if rate is None else {"skip_rate": rate}
 
     def get_config(self):
         """Constructor arguments, for `from_config`."""
@@ -111,8 +128,8 @@ class Steps:
         self._loss_tracker.total.assign_add(loss * whole.num_examples)
         self._loss_tracker.count.assign_add(tf.cast(num_examples, tf.float32))
 
-    def _logs(self):
-        """The metrics by name; the loss alone where several workers train.
+    def _logs(self, of_step: dict):
+        """The metrics and what else a step has, by name; of several workers the loss alone.
 
         Keras averages what a step returns over the workers, by its first axis, in two rounds of
         communication for each metric; and then reads the metrics themselves.
@@ -120,11 +137,11 @@ class Steps:
         metrics = self.get_metrics_result()
         if num_workers(tf.distribute.get_strategy()) > 1:
             return {"loss": tf.reshape(metrics["loss"], [1])}
-        return metrics
+        return {**metrics, **of_step}
 
     def _get_metrics_result_or_logs(self, logs):
-        """Keras hook at the end of an epoch: the metrics, whatever the last step returned."""
-        return self.get_metrics_result()
+        """Keras hook at the end of an epoch: the metrics, whatever the last step gave for them."""
+        return {**logs, **self.get_metrics_result()}
 
     # -- in parts
 

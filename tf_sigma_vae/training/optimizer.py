@@ -1,50 +1,125 @@
 """Optimizers and learning-rate schedules.
 
-The optimizers are Keras's own with two changes. Clipping acts on the gradient of the whole global
+The optimizers are Keras's own with three changes. Clipping acts on the gradient of the whole global
 batch, so that it means the same on any number of replicas (Keras clips each replica's part before
-the sum). The moving average of the weights stays beside them until it is asked for, so that
-training can go on after a `fit` (Keras overwrites the weights at the end of every `fit`).
+the sum). A gradient far above the usual can be skipped (Child 2021, Sec. 3.2: deep hierarchies meet
+some), but not for ever: after so many in a row the limit is taken to be too low, and such gradients
+are clipped to it until one is below it again. The moving average of the weights stays beside them
+until it is asked for, so that training can go on after a `fit` (Keras overwrites the weights at the
+end of every `fit`).
 """
 
 import keras
 import tensorflow as tf
 
-from tf_sigma_vae.config import Config
+from tf_sigma_vae.config import MAX_SKIPS, Config
 
 
 class ReplicaExact:
-    """Mixin for Keras optimizers: `clip_norm` of the global gradient, average on request.
+    """Mixin for Keras optimizers: limits on the norm of the global gradient, average on request.
 
     Weight decay leaves out biases and the decoder's scale.
+
+    Attributes:
+      num_skips: Variable, the updates skipped so far; None without `skip_norm`.
     """
 
-    def __init__(self, *args, clip_norm: float = 0.0, **kwargs):
+    def __init__(
+        self,
+        *args,
+        clip_norm: float = 0.0,
+        skip_norm: float = 0.0,
+        max_skips: int = MAX_SKIPS,
+        **kwargs,
+    ):
         """Builds the optimizer.
 
         Args:
           *args: Of the optimizer.
           clip_norm: Largest global norm of the gradient of the global batch; 0 for no clipping.
+          skip_norm: Norm above which the update is skipped, and the step counted; 0 for none.
+          max_skips: Skips in a row after which such a gradient is clipped to `skip_norm` instead.
           **kwargs: Of the optimizer.
         """
         super().__init__(*args, **kwargs)
-        self.clip_norm = float(clip_norm)
+        self.clip_norm, self.skip_norm = float(clip_norm), float(skip_norm)
+        self.max_skips, self.num_skips = int(max_skips), None
         # Here, because Keras keeps it in no config: a loaded optimizer leaves them out too.
         self.exclude_from_weight_decay(var_names=["log_scale", "log_concentration", "bias"])
 
-    def apply(self, grads, trainable_variables=None):
-        """Clips, then updates the variables."""
-        if self.clip_norm > 0:
-            grads = self._clip(list(grads))
-        super().apply(grads, trainable_variables)
+    def build(self, variables):
+        """Creates the variables."""
+        if not self.built and self.skip_norm > 0:
+            shared = {"shape": (), "dtype": "int64", "aggregation": "only_first_replica"}
+            self.num_skips = self.add_variable(name="num_skips", **shared)
+            self._too_large_in_a_row = self.add_variable(name="too_large_in_a_row", **shared)
+        super().build(variables)
 
-    def _clip(self, gradients):
+    def apply(self, grads, trainable_variables=None):
+        """Clips, then updates the variables, or not."""
+        limits = [limit for limit in (self.clip_norm, self.skip_norm) if limit > 0]
+        if not limits:
+            super().apply(grads, trainable_variables)
+            return
+        variables = (
+            self._trainable_variables if trainable_variables is None else trainable_variables
+        )
+        if not self.built:
+            self.build(variables)
+        used = [pair for pair in zip(grads, variables, strict=True) if pair[0] is not None]
+        gradients, variables = zip(*used, strict=True)
+        gradients, norm = self._clipped(gradients, min(limits))
+        if self.skip_norm > 0:
+            self._apply_unless(self._count_skip(norm), gradients, norm, variables)
+        else:
+            super().apply(gradients, variables)
+
+    def _clipped(self, gradients, limit: float):
+        """This replica's share of the clipped gradient, and the norm before that."""
         context = tf.distribute.get_replica_context()
         replicas = 1 if context is None else context.num_replicas_in_sync
         if replicas > 1:
             gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        clipped, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
+        norm = tf.linalg.global_norm(gradients)
+        clipped, _ = tf.clip_by_global_norm(gradients, limit, use_norm=norm)
         # The optimizer sums over replicas once more.
-        return [gradient / replicas for gradient in clipped]
+        return [gradient / replicas for gradient in clipped], norm
+
+    def _count_skip(self, norm) -> tf.Tensor:
+        """Whether this update is skipped; a norm that is no number is a large one."""
+        # Not by `~(norm <= limit)`, which TensorFlow's graph optimizer makes `norm > limit`.
+        is_too_large = (norm > self.skip_norm) | ~tf.math.is_finite(norm)
+        in_a_row = tf.convert_to_tensor(self._too_large_in_a_row)
+        is_skipped = is_too_large & (in_a_row < self.max_skips)
+        self._too_large_in_a_row.assign(tf.where(is_too_large, in_a_row + 1, 0))
+        self.num_skips.assign_add(tf.cast(is_skipped, tf.int64))
+        return is_skipped
+
+    def _apply_unless(self, is_skipped, gradients, norm, variables) -> None:
+        """Updates the variables, or counts the step alone."""
+        update = super().apply
+
+        def skip():
+            self.iterations.assign_add(1)
+
+        def apply(gradients, norm):
+            # Clipping makes no number of what is none.
+            what = f"non-finite gradient, after {self.max_skips} skipped updates"
+            with tf.control_dependencies([tf.debugging.check_numerics(norm, what)]):
+                update([tf.identity(gradient) for gradient in gradients], variables)
+
+        context = tf.distribute.get_replica_context()
+        if context is None or context.num_replicas_in_sync == 1:
+            tf.cond(is_skipped, skip, lambda: apply(gradients, norm))
+            return
+
+        # The updates of replicas meet across them, which no branch inside of one may.
+        def across(strategy, is_skipped, *given):
+            is_skipped = strategy.experimental_local_results(is_skipped)[0]
+            run = strategy.extended.call_for_each_replica
+            tf.cond(is_skipped, skip, lambda: run(apply, args=given))
+
+        context.merge_call(across, args=(is_skipped, gradients, norm))
 
     def finalize_variable_values(self, var_list):
         """Keras hook at the end of every `fit`: leaves the weights alone."""
@@ -59,7 +134,8 @@ class ReplicaExact:
 
     def get_config(self):
         """Constructor arguments, for `from_config`."""
-        return {**super().get_config(), "clip_norm": self.clip_norm}
+        names = ("clip_norm", "skip_norm", "max_skips")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @keras.saving.register_keras_serializable("tf_sigma_vae")
@@ -140,7 +216,8 @@ def build(config: Config, num_train_steps: int) -> keras.optimizers.Optimizer:
     if cosine or config.warmup_steps > 0:
         decay_steps = num_train_steps - config.warmup_steps if cosine else 0
         learning_rate = WarmUp(learning_rate, config.warmup_steps, decay_steps)
-    options = {"clip_norm": config.clip_norm}
+    names = ("clip_norm", "skip_norm", "max_skips")
+    options = {name: getattr(config, name) for name in names}
     if config.ema_momentum > 0:
         options |= {"use_ema": True, "ema_momentum": config.ema_momentum}
     # Keras's AdamW decays by 0.004 when not told otherwise.
