@@ -56,13 +56,15 @@ def test_a_large_gradient_changes_nothing_but_the_count_of_steps(optimizer):
     skipping = built(on, optimizer=optimizer, learning_rate=0.1)
     apply(skipping, SMALL)
     before = values(on)
-    slots = [v for v in skipping.variables if v.dtype == "float32"]
+    counts = ("iteration", "num_skips", "too_large_in_a_row", "gradient_norm")
+    slots = [v for v in skipping.variables if not v.path.endswith(counts)]
     slots_before = values(slots)
     apply(skipping, LARGE)
     for old, new in zip(before + slots_before, values(on) + values(slots), strict=True):
         np.testing.assert_array_equal(new, old)
     assert int(skipping.iterations.numpy()) == 2
     assert int(skipping.num_skips.numpy()) == 1
+    assert float(skipping.gradient_norm.numpy()) == pytest.approx(13.0, rel=FLOAT32)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -149,7 +151,11 @@ def test_a_limit_far_too_low_costs_some_steps_and_no_more(precision, tmp_path):
     assert skipped[0] == 0.5
     assert len(skipped) > 1
     assert set(skipped[1:]) == {0.0}
-    assert int(model.num_skips.numpy()) == 2
+    # Of gradients before they are clipped: what a limit is chosen by.
+    norms = [line["gradient_norm"] for line in metric_lines(tmp_path) if "skip_rate" in line]
+    assert all(norm > 1e-2 for norm in norms)
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    assert int(optimizer.num_skips.numpy()) == 2
 
 
 def test_gradients_that_stay_broken_stop_the_run_with_the_reason(tmp_path, monkeypatch):
@@ -167,7 +173,7 @@ def test_gradients_that_stay_broken_stop_the_run_with_the_reason(tmp_path, monke
 
 def test_without_a_limit_there_is_no_rate_of_skips(tmp_path):
     train(tiny_config(likelihood="gaussian_fixed", num_epochs=1), tmp_path)
-    assert not any("skip_rate" in line for line in metric_lines(tmp_path))
+    assert not any({"skip_rate", "gradient_norm"} & set(line) for line in metric_lines(tmp_path))
 
 
 @pytest.mark.parametrize("skip_norm", [1.0, 0.5])

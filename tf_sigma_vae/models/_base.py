@@ -23,7 +23,8 @@ from tf_sigma_vae.models._own_objective import OwnObjective
 from tf_sigma_vae.models._parts import require_num_parts
 from tf_sigma_vae.replicas import global_count, is_collecting, replica_sum
 
-TRACKED = ("elbo", "rate", "distortion", "bits_per_dim", "log_scale", "skip_rate")
+TRACKED = ("elbo", "rate", "distortion", "bits_per_dim", "log_scale")
+OF_UPDATES = ("skip_rate", "gradient_norm")
 
 
 class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Model):
@@ -66,7 +67,7 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
         self.beta, self.free_bits = float(beta), float(free_bits)
         self.rate_warmup_steps, self.seed = int(rate_warmup_steps), int(seed)
         self.check_finite = bool(check_finite)
-        self._trackers = {name: keras.metrics.Mean(name=name) for name in TRACKED}
+        self._trackers = {name: keras.metrics.Mean(name=name) for name in TRACKED + OF_UPDATES}
 
     # -- checks
 
@@ -163,14 +164,17 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
             del results["log_scale"]
         if self.likelihood.measure is None:
             del results["bits_per_dim"]
-        # Of steps of training alone, which ask for it themselves.
-        del results["skip_rate"]
-        return results
+        # Those are of training steps alone, which add them.
+        return {name: result for name, result in results.items() if name not in OF_UPDATES}
 
-    def skip_rate(self, is_skipped) -> tf.Tensor:
-        """See `Steps.skip_rate`."""
+    def track_update(self, is_skipped, norm) -> dict[str, tf.Tensor]:
+        """See `Steps.track_update`."""
         self._trackers["skip_rate"].update_state(is_skipped)
-        return self._trackers["skip_rate"].result()
+        is_finite = tf.math.is_finite(norm)
+        self._trackers["gradient_norm"].update_state(
+            tf.where(is_finite, norm, 0.0), sample_weight=tf.cast(is_finite, tf.float32)
+        )
+        return {name: self._trackers[name].result() for name in OF_UPDATES}
 
     def predict_step(self, data):
         """Plain arrays for `predict`: reconstruction, z, and the terms in nats."""

@@ -75,23 +75,28 @@ class Steps:
             self._track_metrics(batch, y_pred)
         return self._logs({})
 
-    @property
-    def num_skips(self):
-        """Variable of an optimizer that skips updates, how many so far; None of another."""
-        innermost = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        return getattr(innermost, "num_skips", None)
+    def track_update(self, is_skipped, norm) -> dict[str, tf.Tensor]:
+        """Tracks the update of a step, of an optimizer that skips some.
 
-    def skip_rate(self, is_skipped) -> tf.Tensor | None:
-        """Share of skipped updates since the last reset, given whether the last one was, 0 or 1."""
+        Args:
+          is_skipped: Whether the last one was skipped, float32 0 or 1.
+          norm: Of the gradient of the global batch.
 
-    def _apply(self, gradients) -> dict:
+        Returns:
+          What there is to report, by name.
+        """
+        return {}
+
+    def _apply(self, gradients) -> dict[str, tf.Tensor]:
         """Updates the weights; gives what there is to report of that."""
-        before = None if self.num_skips is None else tf.identity(self.num_skips)
+        innermost = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        num_skips = getattr(innermost, "num_skips", None)
+        before = None if num_skips is None else tf.identity(num_skips)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         if before is None:
             return {}
-        rate = self.skip_rate(tf.cast(self.num_skips - before, tf.float32))
-        return {} if rate is None else {"skip_rate": rate}
+        is_skipped = tf.cast(num_skips - before, tf.float32)
+        return self.track_update(is_skipped, tf.convert_to_tensor(innermost.gradient_norm))
 
     def get_config(self):
         """Constructor arguments, for `from_config`."""

@@ -22,6 +22,7 @@ class ReplicaExact:
 
     Attributes:
       num_skips: Variable, the updates skipped so far; None without `skip_norm`.
+      gradient_norm: Variable, the norm of the last gradient, before it is clipped; likewise.
     """
 
     def __init__(
@@ -43,16 +44,18 @@ class ReplicaExact:
         """
         super().__init__(*args, **kwargs)
         self.clip_norm, self.skip_norm = float(clip_norm), float(skip_norm)
-        self.max_skips, self.num_skips = int(max_skips), None
+        self.max_skips, self.num_skips, self.gradient_norm = int(max_skips), None, None
         # Here, because Keras keeps it in no config: a loaded optimizer leaves them out too.
         self.exclude_from_weight_decay(var_names=["log_scale", "log_concentration", "bias"])
 
     def build(self, variables):
         """Creates the variables."""
         if not self.built and self.skip_norm > 0:
-            shared = {"shape": (), "dtype": "int64", "aggregation": "only_first_replica"}
-            self.num_skips = self.add_variable(name="num_skips", **shared)
-            self._too_large_in_a_row = self.add_variable(name="too_large_in_a_row", **shared)
+            shared = {"shape": (), "aggregation": "only_first_replica"}
+            count = {"dtype": "int64", **shared}
+            self.num_skips = self.add_variable(name="num_skips", **count)
+            self._too_large_in_a_row = self.add_variable(name="too_large_in_a_row", **count)
+            self.gradient_norm = self.add_variable(name="gradient_norm", **shared)
         super().build(variables)
 
     def apply(self, grads, trainable_variables=None):
@@ -93,6 +96,7 @@ class ReplicaExact:
         is_skipped = is_too_large & (in_a_row < self.max_skips)
         self._too_large_in_a_row.assign(tf.where(is_too_large, in_a_row + 1, 0))
         self.num_skips.assign_add(tf.cast(is_skipped, tf.int64))
+        self.gradient_norm.assign(norm)
         return is_skipped
 
     def _apply_unless(self, is_skipped, gradients, norm, variables) -> None:
