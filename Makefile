@@ -14,7 +14,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env test test-slow demo lint bench bench-heads bench-replicas bench-serving clean
+.PHONY: help env test test-slow demo lint bench bench-heads bench-replicas bench-serving bench-hierarchy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ bench-replicas: $(ENV_STAMP) ## equality, collectives and cost of several replic
 
 bench-serving: $(ENV_STAMP) ## latency of a served model against the Keras model (BENCH_ARGS=...)
 	$(BIN)/python benchmarks/serving.py $(BENCH_ARGS)
+
+bench-hierarchy: $(ENV_STAMP) ## trace time, memory and step of the hierarchy (BENCH_ARGS=...)
+	$(BIN)/python benchmarks/hierarchy.py $(BENCH_ARGS)
 
 clean: ## remove the environment and caches; what runs wrote stays
 	rm -rf "$(VENV)" build dist *.egg-info .pytest_cache .ruff_cache

@@ -88,6 +88,22 @@ def settings() -> dict[str, dict]:
     return {f"{name}: {key}": {"likelihood": name, **new} for key, new in SETTINGS.items()}
 
 
+def hierarchies() -> dict[str, dict]:
+    """Changes of the configuration by case: every likelihood on two levels of latents."""
+    levels = {
+        "model": "hierarchical_vae",
+        "network": "ladder32",
+        "network_options": {
+            "channels": 4,
+            "latents": [[4, 1], [1, 1]],
+            "latent_channels": 2,
+            "num_blocks": 1,
+        },
+    }
+    names = plugins.names("likelihoods")
+    return {f"{name} in levels": {"likelihood": name, **levels} for name in names}
+
+
 def config_of(changes: dict) -> Config:
     """A run of a few steps on tiny images.
 
@@ -239,10 +255,10 @@ def measure(names: list[str], mirrored: tf.distribute.Strategy) -> dict[str, Dif
     """The differences of cases between one device and a strategy, by case.
 
     Args:
-      names: Of `variants` and `settings`.
+      names: Of `variants`, `settings` and `hierarchies`.
       mirrored: The strategy.
     """
-    cases, found = {**variants(), **settings()}, {}
+    cases, found = {**variants(), **settings(), **hierarchies()}, {}
     for name in names:
         # In one go: the parts of the replicas are to give what the whole batch does.
         whole = {**cases[name], "gradient_accumulation_steps": 1}

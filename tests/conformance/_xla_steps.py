@@ -37,7 +37,7 @@ VARIANTS = [Variant(name) for name in plugins.names("likelihoods")] + [
     Variant("gaussian_inverse_gamma", (("estimation", "trained"),)),
     Variant("gaussian_shared", (("initial_scale", "data"),)),
     Variant("gaussian_optimal", network="conv28"),
-    Variant("gaussian_optimal", network="ladder32"),
+    *(Variant(name, network="ladder32") for name in plugins.names("likelihoods")),
 ]
 
 

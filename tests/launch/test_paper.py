@@ -10,6 +10,8 @@ DISTANCES = ["--measures=distances", "--extractor=inception_2015"]
 FLAGS = {
     "table1": ["--config=svhn_vae", "--sweep=beta", *DISTANCES],
     "table2_svhn": ["--config=svhn_vae", "--sweep=decoders", *DISTANCES],
+    "table2_cifar": ["--config=cifar10_hvae", "--sweep=decoders_cifar", *DISTANCES],
+    "table2_celeba": ["--config=celeba_hvae", "--sweep=decoders_celeba", *DISTANCES],
     "table3": ["--config=mnist_vae", "--sweep=table3", *DISTANCES],
     "figure4": ["--config=mnist_vae", "--sweep=figure4", "--measures=information"],
     "figure9": ["--config=svhn_vae", "--sweep=figure9"],

@@ -26,6 +26,8 @@ EXPECTED = {
     "vertex.yaml",
     "table1.sh",
     "table2_svhn.sh",
+    "table2_cifar.sh",
+    "table2_celeba.sh",
     "table3.sh",
     "figure4.sh",
     "figure9.sh",

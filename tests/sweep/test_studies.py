@@ -151,7 +151,10 @@ def test_seeds_are_some_and_different(seeds, message):
         studies.check_seeds(seeds)
 
 
-@pytest.mark.parametrize("name", ["beta", "decoders", "table3"])
+TABLES = ["beta", "decoders", "decoders_cifar", "decoders_celeba", "table3"]
+
+
+@pytest.mark.parametrize("name", TABLES)
 def test_the_figures_of_the_paper_belong_to_rows(name):
     study = studies.STUDIES[name]
     rows = set(names(name)) | set(study.variants)

@@ -7,6 +7,6 @@ from tf_sigma_vae.models._with_likelihood import WithLikelihood
 from tf_sigma_vae.models.hierarchical_vae import HierarchicalVae
 from tf_sigma_vae.models.vae import Vae
 
-VAE = Vae
+VAE, HierarchicalVAE = Vae, HierarchicalVae
 
-__all__ = ["VAE", "HierarchicalVae", "LatentVariableModel", "Output", "WithLikelihood", "load"]
+__all__ = ["VAE", "HierarchicalVAE", "LatentVariableModel", "Output", "WithLikelihood", "load"]

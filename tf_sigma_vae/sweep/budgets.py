@@ -31,14 +31,19 @@ BUDGETS = {
     # Orderings that are plain to see; two seeds are the fewest with a standard error.
     "short": Budget(
         seeds=(0, 1),
-        config={"num_epochs": 2, "num_train_steps": None},
+        config={"num_epochs": 2, "num_train_steps": None, "rate_warmup_steps": 0},
         information_examples=5_000,
         distance_samples=5_000,
     ),
     # Whether all works, in minutes; its figures say nothing.
     "smoke": Budget(
         seeds=(0, 1),
-        config={"num_train_steps": 20, "log_every_steps": 2},
+        config={
+            "num_train_steps": 20,
+            "log_every_steps": 2,
+            "warmup_steps": 0,
+            "rate_warmup_steps": 0,
+        },
         num_examples=256,
         information_examples=256,
         distance_samples=256,

@@ -1,0 +1,94 @@
+"""Every likelihood on levels of latents: saved, loaded, exported, in bfloat16, on replicas, by XLA.
+
+One is tried by default, the others take minutes and are slow; `gaussian_optimal` is in the modules
+that walk the networks. To compile a step, `test_xla` has all of them.
+"""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests._models import images, tiny_vae
+from tests._printed import printed_by
+from tests.conformance.test_replicas import FLOAT32, require_small
+from tf_sigma_vae import distributions, models, plugins
+from tf_sigma_vae.export import precision
+
+SHAPE = (8, 10, 3)
+BATCH = 4
+BY_DEFAULT = ("logistic_mixture",)
+LIKELIHOODS = [
+    pytest.param(name, marks=() if name in BY_DEFAULT else pytest.mark.slow)
+    for name in plugins.names("likelihoods")
+]
+REORDERED = 1e-4
+"""Relative: float32 sums of some hundred terms, grouped by another compiler."""
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """A model with a likelihood after an epoch in bfloat16, its scale set; made once each."""
+    made = {}
+
+    def model_of(name):
+        if name not in made:
+            model = tiny_vae(name, SHAPE, "ladder32", dtype="mixed_bfloat16")
+            model.compile(keras.optimizers.Adam(1e-3))
+            history = model.fit(images(2 * BATCH, SHAPE), batch_size=BATCH, verbose=0).history
+            model.calibrate(images(3 * BATCH, SHAPE, seed=2))
+            made[name] = model, history
+        return made[name]
+
+    return model_of
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_training_in_bfloat16_is_finite_and_rates_are_float32(trained, name):
+    model, history = trained(name)
+    assert {"loss", "elbo", "rate", "rate_level_0", "rate_level_1"} <= set(history)
+    assert all(np.all(np.isfinite(values)) for values in history.values())
+    output = model(images(BATCH, SHAPE, seed=1))
+    assert output.rate_groups.dtype == output.distortion.dtype == tf.float32
+    assert model.top_down.compute_dtype == "bfloat16"
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_a_saved_model_scores_as_before(trained, name, tmp_path):
+    model, _ = trained(name)
+    model.save(tmp_path / "model.keras")
+    loaded = models.load(tmp_path / "model.keras")
+    x = images(BATCH, SHAPE, seed=1)
+    before, after = model(x), loaded(x)
+    np.testing.assert_array_equal(after.distortion, before.distortion)
+    np.testing.assert_array_equal(after.rate_groups, before.rate_groups)
+    assert loaded.likelihood.provenance() == model.likelihood.provenance()
+    assert loaded.level_shapes == model.level_shapes
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_an_exported_model_decodes_to_the_same_distribution(trained, name, tmp_path):
+    # As it is published: see there.
+    model = precision.in_float32(trained(name)[0])
+    functions = model.signatures()
+    written = {key: functions[key] for key in ("encode", "decode", "elbo")}
+    model.export(tmp_path / "saved", functions=written)
+    loaded = tf.saved_model.load(tmp_path / "saved").signatures
+    x, seed = images(BATCH, SHAPE, seed=1), tf.constant([[0, i] for i in range(BATCH)])
+    z = loaded["encode"](images=tf.constant(x))["z_mean"]
+    assert z.shape == (BATCH, model.latent_size)
+    served = distributions.from_parameters(loaded["decode"](z=z))
+    wanted = model.decode(z)
+    np.testing.assert_allclose(served.mean(), wanted.mean(), rtol=REORDERED, atol=REORDERED)
+    np.testing.assert_allclose(served.log_prob(x), wanted.log_prob(x), rtol=REORDERED)
+    answer = loaded["elbo"](images=tf.constant(x), seed=seed)
+    np.testing.assert_allclose(answer["log_prob"] - answer["rate"], answer["elbo"], rtol=REORDERED)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", plugins.names("likelihoods"))
+def test_replicas_train_a_hierarchy_as_one_device_does(name):
+    case = f"{name} in levels"
+    found = printed_by("benchmarks._equality", "3", case)
+    require_small(dict(found[case]), FLOAT32)
