@@ -276,7 +276,7 @@ def _explained(error: tf.errors.InvalidArgumentError, config, counter, checkpoin
         what = message[start:].split(" : ")[0].split("\n")[0]
         return NonFiniteError(
             f"training stopped at {step}: {what}. {checkpoints.last_good}. "
-            "Try a lower learning_rate, clip_norm, or a longer warm-up"
+            "Try a lower learning_rate, clip_norm, skip_norm, or a longer warm-up"
         )
     if "images must" in message:
         start = message.index("images must")
