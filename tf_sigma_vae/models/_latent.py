@@ -29,7 +29,11 @@ class LatentStructure:
 
     @property
     def num_levels(self) -> int:
-        """Levels of the latent, of which each but the first depends on those before."""
+        """Levels of the latent, of which each but the first depends on those before.
+
+        A model of several also has `level_shapes` and `reconstructions_by_level`, and its
+        `rate_groups` are those of the levels; see `HierarchicalVae`.
+        """
         return 1
 
     @property

@@ -220,8 +220,11 @@ def build(config: Config, num_train_steps: int) -> keras.optimizers.Optimizer:
     if cosine or config.warmup_steps > 0:
         decay_steps = num_train_steps - config.warmup_steps if cosine else 0
         learning_rate = WarmUp(learning_rate, config.warmup_steps, decay_steps)
-    names = ("clip_norm", "skip_norm", "max_skips")
-    options = {name: getattr(config, name) for name in names}
+    options = {
+        "clip_norm": config.clip_norm,
+        "skip_norm": config.skip_norm,
+        "max_skips": config.max_skips,
+    }
     if config.ema_momentum > 0:
         options |= {"use_ema": True, "ema_momentum": config.ema_momentum}
     # Keras's AdamW decays by 0.004 when not told otherwise.
