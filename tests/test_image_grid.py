@@ -99,3 +99,14 @@ def test_the_decoders_noise_follows_the_seed_and_the_scale():
     assert np.any(first != other)
     # At scale 1 a third of the noise leaves the unit interval on either side.
     assert np.mean((first == 0) | (first == 255)) > 0.4
+
+
+def test_images_of_levels_stand_below_their_originals():
+    model, images = set_weights(tiny_vae(network="ladder32")), levels(3)
+    found = image_grid.level_images(model, images, temperature=0.5)
+    np.testing.assert_array_equal(found[0], images)
+    x = images.astype(np.float32) / np.float32(255.0)
+    ids = model.posterior_noise_ids(x, training=False)
+    means = model.reconstructions_by_level(x, ids, temperature=0.5)
+    np.testing.assert_array_equal(found[1:], image_grid.to_uint8(means))
+    assert found.shape == (model.num_levels + 2, *images.shape)

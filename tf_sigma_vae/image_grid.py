@@ -1,6 +1,7 @@
 """Grids of small images as arrays: for TensorBoard, and to be labelled and saved as PNG.
 
-The functions that take a model ask it for no more than `model(x)` and `model.sample(n, seed)`.
+The functions that take a model ask it for no more than `model(x)` and `model.sample(n, seed)`,
+`level_images` for what a model of several levels has.
 """
 
 import math
@@ -77,18 +78,21 @@ def readable_factor(image_shape, wanted: int = 64) -> int:
     return max(1, -(-wanted // max(image_shape[:2])))
 
 
-def prior_images(model, num_samples: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def prior_images(
+    model, num_samples: int, seed: int = 0, temperature: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Samples from the prior as mean images, and with the decoder's noise, from the same z.
 
     Args:
       model: A `LatentVariableModel`.
       num_samples: Number of samples `n`.
       seed: Same seed, same samples.
+      temperature: Factor on the scales of the prior.
 
     Returns:
       Pair of uint8 `[n, H, W, C]`.
     """
-    likelihood, noisy, _ = model.sample(num_samples, seed=seed)
+    likelihood, noisy, _ = model.sample(num_samples, seed=seed, temperature=temperature)
     return to_uint8(likelihood.mean()), to_uint8(noisy)
 
 
@@ -106,6 +110,24 @@ def reconstruction_images(model, images: np.ndarray, seed: int = 0) -> np.ndarra
     output = model(np.asarray(images, np.float32) / np.float32(255.0), training=False)
     noisy = output.likelihood.sample(seed=[seed, 1])
     return np.stack([images, to_uint8(output.likelihood.mean()), to_uint8(noisy)])
+
+
+def level_images(model, images: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Originals, and mean images of which more and more levels of the latent are from q(z|x).
+
+    Args:
+      model: A `LatentVariableModel` of several levels.
+      images: uint8 `[N, H, W, C]`.
+      temperature: Factor on the scales of the prior, that the other levels are drawn from.
+
+    Returns:
+      uint8 `[num_levels + 2, N, H, W, C]`: the originals; then nothing from q(z|x), its top level,
+      and so on to all levels, with the draws that `model(x)` makes.
+    """
+    x = np.asarray(images, np.float32) / np.float32(255.0)
+    ids = model.posterior_noise_ids(x, training=False)
+    means = to_uint8(model.reconstructions_by_level(x, ids, temperature))
+    return np.concatenate([images[np.newaxis], means])
 
 
 def prior_grid(model, num_samples: int, seed: int = 0) -> np.ndarray:

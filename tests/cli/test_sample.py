@@ -1,3 +1,4 @@
+import math
 import os
 import pathlib
 import subprocess
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.cli._finished_run import finished_run
+from tests.evaluation._hierarchies import hierarchy
 from tf_sigma_vae.cli import sample
 
 NAMES = ["prior_mean", "prior_noisy", "reconstructions", "interpolations", "traversals"]
@@ -49,12 +51,29 @@ def test_the_same_seed_gives_the_same_bytes(run, tmp_path):
     [
         ({"seed": -1}, "seed must not be negative"),
         ({"num_samples": 0}, "num_samples must be at least 1"),
+        ({"temperature": -0.5}, "temperature must be a number from 0, got -0.5"),
+        ({"temperature": math.nan}, "temperature must be a number from 0, got nan"),
         ({"split": "tset"}, "unknown split 'tset'"),
     ],
 )
 def test_impossible_requests_are_refused_before_the_run_is_looked_at(given, message):
     with pytest.raises(ValueError, match=message):
         sample.sample("absent", **given)
+
+
+def test_of_a_hierarchy_there_is_a_picture_of_its_levels(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(sample.runs.FinishedRun, "model", lambda self: hierarchy((8, 8, 1)))
+    colds, colds_of_prior = [], []
+    for folder in ("first", "again"):
+        output = str(tmp_path / folder)
+        paths = sample.sample(run, num_samples=2, output=output, temperature=0.0)
+        assert [pathlib.Path(path).stem for path in paths] == [*NAMES, "levels"]
+        colds.append(pathlib.Path(paths[-1]).read_bytes())
+        colds_of_prior.append(pathlib.Path(paths[0]).read_bytes())
+    assert colds[0] == colds[1]
+    warm = sample.sample(run, num_samples=2, output=str(tmp_path / "warm"))
+    for path, cold in ((warm[-1], colds[0]), (warm[0], colds_of_prior[0])):
+        assert pathlib.Path(path).read_bytes() != cold
 
 
 def test_a_run_that_is_missing_is_said(tmp_path):

@@ -127,7 +127,7 @@ def test_a_traversal_moves_one_dimension_of_one_image():
 
         def __init__(self, inner):
             self.inner, self.seen = inner, []
-            self.encode = inner.encode
+            self.encode, self.num_levels = inner.encode, inner.num_levels
 
         def __call__(self, x, training):
             return self.inner(x, training=training)

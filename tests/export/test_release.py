@@ -109,6 +109,12 @@ def test_every_likelihood_has_a_sentence_on_its_scale(name):
     assert f"source: {scale['provenance']['source']}" in model_card.scale_sentence(scale)
 
 
+def test_the_latent_is_described_as_what_z_holds():
+    assert model_card.latent_sentence(20, None) == "20 dimensions"
+    found = model_card.latent_sentence(1044, [[1, 1, 20], [8, 8, 16]])
+    assert found.startswith("2 levels, 1x1x20, 8x8x16, of which `z` holds all 1,044 numbers")
+
+
 def test_the_next_version_is_a_number_higher_and_old_ones_are_pruned(run, tmp_path, command):
     base = tmp_path / "served"
     arguments = (f"--workdir={run}", f"--export_dir={base}", "--num_examples=8")

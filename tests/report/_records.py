@@ -47,12 +47,25 @@ def evaluation(elbo=100.0, log_scale=-2.0, measure="density"):
     return {"metrics": metrics, "protocol": protocol(**numbers)}
 
 
+LEVEL_SHAPES, LEVEL_SHARES = ((1, 1, 5), (2, 3, 4), (3, 4, 2)), (0.7, 0.35, -0.05)
+"""Of a hierarchy; where a network draws on the way up, a rate can be negative."""
+
+
+def evaluation_of_levels(**given):
+    """The evaluation of a hierarchy."""
+    found = evaluation(**given)
+    for level, share in enumerate(LEVEL_SHARES):
+        found["metrics"][f"rate_level_{level}"] = metric(12.0 * share, 0.02)
+    found["protocol"]["level_shapes"] = [list(shape) for shape in LEVEL_SHAPES]
+    return found
+
+
 def interval(lower, upper):
     bounds = {"inclusive": metric(lower + 0.1), "rate": metric(upper - 0.1)}
     return {"lower": lower, "upper": upper, "bounds": bounds, "unit": "nats"}
 
 
-def information(rate=12.0, saturated=False):
+def information(rate=12.0, saturated=False, latent="whole"):
     shares = np.linspace(1.6, 0.4, LATENT_SIZE)
     sizes = {"num_examples": NUM_EXAMPLES, "log_num_examples": float(np.log(NUM_EXAMPLES))}
     return {
@@ -65,7 +78,7 @@ def information(rate=12.0, saturated=False):
         "active_units": metric(5.0, 0.0, "count"),
         "own_share": metric(0.2, 0.01, "1"),
         "saturated": saturated,
-        "protocol": protocol(confidence=0.95, seed=0, **sizes),
+        "protocol": protocol(confidence=0.95, seed=0, latent=latent, **sizes),
     }
 
 
@@ -127,11 +140,12 @@ def distances(value=7.0, num_images=500):
     }
 
 
-def history(log_scale=-2.0, elbo=100.0):
+def history(log_scale=-2.0, elbo=100.0, shares=()):
     lines = []
     for step in (10, 20, 30, 40):
         late = 1.0 - 10.0 / step
         line = {"step": step, "elbo": elbo * late, "rate": 12.0 * late, "distortion": -elbo * late}
+        line |= {f"rate_level_{i}": 12.0 * share * late for i, share in enumerate(shares)}
         if log_scale is not None:
             scale = log_scale * late
             line |= {"log_scale": scale, "beta_equivalent": 2.0 * float(np.exp(2.0 * scale))}
@@ -141,9 +155,9 @@ def history(log_scale=-2.0, elbo=100.0):
     return lines
 
 
-def pictures(seed=0):
-    rng = np.random.default_rng(seed)
-    names = ("prior_mean", "prior_noisy", "reconstructions")
+def pictures(*more):
+    rng = np.random.default_rng(0)
+    names = ("prior_mean", "prior_noisy", "reconstructions", *more)
     return {name: rng.integers(0, 256, (9, 12, 3), dtype=np.uint8) for name in names}
 
 
@@ -170,8 +184,22 @@ def run(name="gaussian_optimal", likelihood="gaussian_optimal", measure="density
     return Run(**{**fields, **changes})
 
 
+def hierarchy(name="deep", **changes):
+    """A run of a hierarchy with all measures."""
+    measured = {"evaluation": evaluation_of_levels(), "information": information(8.4, latent="top")}
+    measured |= changes.pop("measures", {})
+    config = Config(model="hierarchical_vae", network="ladder32").to_dict()
+    fields = {
+        "config": config,
+        "history": history(shares=LEVEL_SHARES),
+        "pictures": pictures("levels"),
+        **changes,
+    }
+    return run(name, measures=measured, **fields)
+
+
 def content(*runs, **changes):
-    """Three unlike runs of a sweep, or those that are given."""
+    """Four unlike runs of a sweep, or those that are given."""
     runs = runs or (
         run(),
         run(
@@ -188,6 +216,7 @@ def content(*runs, **changes):
             measures={"information": None, "distances": distances(9.0, num_images=400)},
             absent={"information": "the posterior must be Gaussian"},
         ),
+        hierarchy(measures={"distances": None}),
     )
     return Content(**{"runs": runs, "split": "test", "num_train": NUM_TRAIN, **changes})
 

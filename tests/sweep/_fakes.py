@@ -11,7 +11,7 @@ import numpy as np
 from tf_sigma_vae.config import Config
 from tf_sigma_vae.evaluation import fid, measures, record
 from tf_sigma_vae.evaluation.estimate import Estimate
-from tf_sigma_vae.evaluation.evaluate import UNITS, Evaluation
+from tf_sigma_vae.evaluation.evaluate import Evaluation, unit_of
 from tf_sigma_vae.sweep import convergence, information_plot, plot, runner, studies
 from tf_sigma_vae.sweep.results import Result
 from tf_sigma_vae.training import loop
@@ -49,7 +49,7 @@ def evaluation(measure="density", split="test", num_examples=NUM_TEST, num_sampl
         "step": 6,
         "image_shape": list(IMAGE_SHAPE),
     }
-    found = {name: Estimate(value, 0.25, UNITS[name]) for name, value in metrics.items()}
+    found = {name: Estimate(value, 0.25, unit_of(name)) for name, value in metrics.items()}
     return Evaluation(found, protocol)
 
 
@@ -60,7 +60,7 @@ def row(name):
     return studies.Row(name, name, studies.SWEEP_OPTIONS.get(name, {}))
 
 
-def information(rate, lower, upper, saturated=False, num_examples=NUM_TEST):
+def information(rate, lower, upper, saturated=False, num_examples=NUM_TEST, latent="whole"):
     """What `information.json` holds of I(x; z) in [lower, upper]."""
     ends = {
         "mutual_information": (lower, upper),
@@ -70,7 +70,11 @@ def information(rate, lower, upper, saturated=False, num_examples=NUM_TEST):
         "rate": {"value": rate, "standard_error": 0.25, "unit": "nats"},
         **{name: {"lower": low, "upper": high} for name, (low, high) in ends.items()},
         "saturated": saturated,
-        "protocol": {"num_examples": num_examples, "log_num_examples": math.log(num_examples)},
+        "protocol": {
+            "num_examples": num_examples,
+            "log_num_examples": math.log(num_examples),
+            "latent": latent,
+        },
     }
 
 

@@ -74,3 +74,11 @@ def test_a_sweep_without_a_grid_is_drawn():
     (information, _) = information_plot.figure(about, RUNS[-2:]).axes
     assert len(information.containers) == 2
     assert not any("log N" in label for label in labels(information))
+
+
+def test_the_picture_of_top_levels_says_that_it_is_of_them():
+    about = tables.About("figure4", _fakes.config(), 1234, "test", 7, num_train=18)
+    record = {"information": _fakes.information(2.0, 1.0, 1.5, latent="top")}
+    deep = _fakes.result("beta=1", beta_equivalent=1.0, measured=record)
+    titles = [information_plot.figure(about, runs).get_suptitle() for runs in ([deep], RUNS)]
+    assert ["the top level of a hierarchy" in title for title in titles] == [True, False]

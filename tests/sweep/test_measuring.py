@@ -88,6 +88,23 @@ def test_too_few_images_for_the_information_are_refused():
         Measuring(("information",)).checked_on("test", IMAGES[:31], 3)
 
 
+def test_a_latent_whose_information_cannot_be_measured_is_refused_before_any_training(
+    trainings, tmp_path
+):
+    options = {"channels": 4, "latents": [(4, 1), (1, 1)], "latent_channels": 2, "num_blocks": 1}
+    config = _fakes.config(
+        dataset_options={"num_train": 20, "num_test": 35, "image_size": [4, 6]},
+        model="hierarchical_vae",
+        network="ladder32",
+        network_options=options,
+    )
+    message = "information in the latent cannot be measured: .* stochastic_bottom_up=False"
+    with pytest.raises(measures.NotMeasurableError, match=message):
+        measured_sweep(tmp_path, config=config)
+    assert "to do" in measured_sweep(tmp_path, ("distances",), config=config).plan()
+    assert trainings.trained == []
+
+
 def test_the_extraction_of_the_extractor_is_what_stored_distances_must_have(monkeypatch):
     asked = []
     monkeypatch.setattr(

@@ -130,3 +130,14 @@ def test_measures_are_figures_and_say_how_they_were_made():
     assert (first["distance_samples"], first["draw"]) == ("7", "mean")
     assert (first["information_examples"], first["information_saturated"]) == ("7", "True")
     assert (second["frechet"], second["frechet_label"], second["draw"]) == ("", "", "")
+
+
+def test_rates_of_levels_and_the_latent_of_the_information_are_in_the_table_of_runs():
+    record = {"information": _fakes.information(2.0, 1.0, 1.5, latent="top")}
+    given = {"elbo": -1.0, "rate": 3.0, "distortion": -2.0, "rate_level_10": 0.5}
+    deep = _fakes.result("gaussian_optimal", measured=record, rate_level_9=2.5, **given)
+    (line,) = csv.DictReader(io.StringIO(results.results_csv([deep])))
+    names = [name for name in line if name in deep.figures()]
+    assert names[:5] == ["elbo", "rate", "rate_level_9", "rate_level_10", "distortion"]
+    assert (line["rate_level_10"], line["information_latent"]) == ("0.5", "top")
+    assert results.summaries([deep])[0].figures["rate_level_9"].value == 2.5

@@ -190,3 +190,13 @@ def test_the_csv_has_measures_and_orderings():
 @pytest.mark.parametrize(("seeds", "text"), [([4], "seed 4"), ([2, 0], "seeds 0, 2")])
 def test_seeds_are_listed(seeds, text):
     assert tables.seeds_of([_fakes.result("beta=1", seed) for seed in seeds]) == text
+
+
+def test_information_of_a_top_level_is_said_to_be_of_it_alone():
+    def written(latent):
+        record = {"information": _fakes.information(2.0, 1.0, 1.5, latent=latent)}
+        runs = [_fakes.result("gaussian_optimal", measured=record, elbo=-1.0)]
+        return tables.table_markdown(about(), runs, [])
+
+    assert f"- {tables.TOP_NOTE}" in written("top")
+    assert tables.TOP_NOTE not in written("whole")

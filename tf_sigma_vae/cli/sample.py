@@ -3,9 +3,11 @@
   sigma-vae-sample --workdir=runs/a
 
 prior_mean.png and prior_noisy.png (the same z without and with the decoder's noise),
-reconstructions.png, interpolations.png, traversals.png. The same seed gives the same bytes.
+reconstructions.png, interpolations.png, traversals.png; of a hierarchy also levels.png: what its
+levels add to an image, one by one. The same seed gives the same bytes.
 """
 
+import math
 import os
 import sys
 
@@ -25,6 +27,9 @@ def define_flags() -> None:
     flags.DEFINE_string("workdir", None, "Folder of a finished run.", required=True)
     flags.DEFINE_integer("seed", 0, "Of the samples and of the choice of images.")
     flags.DEFINE_integer("num_samples", 64, "Images in the grids of prior samples.")
+    flags.DEFINE_float(
+        "temperature", 1.0, "Factor on the scales of the prior, of whatever is drawn from it.", 0.0
+    )
     flags.DEFINE_enum("split", "test", runs.SPLITS, "Where the reconstructed images come from.")
     flags.DEFINE_string("output", None, "Folder for the pictures; WORKDIR/samples if not given.")
     flags.DEFINE_string("data_dir", None, "Where the data are; as in training if not given.")
@@ -39,6 +44,7 @@ def sample(
     output: str | None = None,
     data_dir: str | None = None,
     download: bool = False,
+    temperature: float = 1.0,
 ) -> list[str]:
     """Draws the pictures of a run.
 
@@ -50,6 +56,7 @@ def sample(
       output: Folder for the pictures; None for `workdir/samples`.
       data_dir: Where the data are; None for what the run was trained with.
       download: Whether missing data may be downloaded.
+      temperature: Factor on the scales of the prior; not negative.
 
     Returns:
       Paths of the PNG files.
@@ -65,19 +72,23 @@ def sample(
         raise ValueError(f"seed must not be negative, got {seed}")
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    if not 0.0 <= temperature < math.inf:
+        raise ValueError(f"temperature must be a number from 0, got {temperature}")
     runs.check_images_wanted(split, num_examples=0)
     run = runs.FinishedRun(workdir)
     output = output or run.workdir.samples
     run.require_writable(output)
     images = run.images(split, data_dir=data_dir, download=download)
     model = run.model()
-    pictures = samples.prior(model, num_samples, seed)
+    pictures = samples.prior(model, num_samples, seed, temperature)
     draws = [samples.reconstructions, samples.interpolations, samples.traversals]
     if len(images) == 1:
         draws.remove(samples.interpolations)
         print(f"no interpolations: split {split!r} has one image only", file=sys.stderr)
     for draw in draws:
         pictures[draw.__name__] = draw(model, images, seed)
+    if model.num_levels > 1:
+        pictures["levels"] = samples.levels(model, images, seed, temperature)
     os.makedirs(output, exist_ok=True)
     return [_save(picture, output, name) for name, picture in pictures.items()]
 
@@ -104,6 +115,7 @@ def main() -> None:
             output=values.output,
             data_dir=values.data_dir,
             download=values.download,
+            temperature=values.temperature,
         )
     except (ValueError, OSError, WorkdirError, NotCalibratedError) as error:
         sys.exit(f"{PROGRAM}: error: {error}")

@@ -3,7 +3,8 @@
   sigma-vae-sweep --config=configs/digits_vae.py --sweep=beta --workdir=runs/digits_beta
 
 beta      beta-VAEs of a grid and the calibrated decoders (Table 1, and a rate-distortion plot)
-decoders  every decoding distribution (Table 2)
+decoders  every decoding distribution (Table 2, SVHN; decoders_cifar and decoders_celeba beside
+          the paper's figures of its hierarchical VAE)
 table3    the decoders that the paper compares on MNIST (Table 3)
 figure4   information in the latent over a finer grid of beta (Fig. 4)
 figure9   the scale over the steps of training (Fig. 9)

@@ -23,6 +23,20 @@ LATENTS = ("whole", "top")
 """What of a model's latent the information can be asked of."""
 
 
+def measurable_latent(model) -> str:
+    """What the information of a model can be asked of, of `LATENTS`: the top of a hierarchy."""
+    return "top" if model.num_levels > 1 else "whole"
+
+
+def require_measurable(model) -> None:
+    """Checks on an image of one gray that a model has the posteriors that the bounds are made of.
+
+    Raises:
+      NotMeasurableError: If not; the message says why.
+    """
+    _posterior(model, np.full([1, *model.image_shape], 0.5, np.float32))
+
+
 class Draws(NamedTuple):
     """Diagonal Gaussian posteriors and one draw from each, `[S, L]` each."""
 
@@ -47,10 +61,10 @@ def posterior_draws(
         that depends on the image alone.
 
     Raises:
-      NotMeasurableError: On another posterior or prior.
+      NotMeasurableError: On another posterior or prior, or a latent that has none of each image.
       ValueError: On images of another type or shape.
     """
-    _require_gaussian(model, latent)
+    _require_flat(model, latent)
     if images.shape[1:] != tuple(model.image_shape):
         raise ValueError(
             f"the model takes images of shape {tuple(model.image_shape)}, got {images.shape[1:]}"
@@ -60,7 +74,7 @@ def posterior_draws(
     if np.any(prior.loc != 0.0) or np.any(prior.scale != 1.0):
         raise NotMeasurableError(f"the prior must be standard normal, got {model.prior}")
     # Not where it is traced, which would make another error of this one.
-    _normal(model.encode(next(iter(batches))[:1]), "posterior")
+    _posterior(model, next(iter(batches))[:1])
     draw = rows.over_replicas(
         model.distribute_strategy,
         functools.partial(_draw, model),
@@ -110,18 +124,27 @@ def require_draws(loc, scale, z) -> Draws:
 
 
 def _draw(model, x) -> tuple[tf.Tensor, ...]:
-    posterior = _normal(model.top_posterior(x), "posterior")
+    posterior = _posterior(model, x)
     loc, scale = posterior.loc, posterior.scale
     draws = noise.normal(model.posterior_noise_ids(x, training=False), loc.shape[1:])
     return loc, scale, loc + scale * draws
 
 
-def _require_gaussian(model, latent: str) -> None:
-    """Checks that q(z|x) is one Gaussian for each image, whatever was drawn."""
+def _posterior(model, x) -> tfd.Normal:
+    """q(z|x), or that of the top level."""
+    try:
+        posterior = model.top_posterior(x)
+    except ValueError as error:
+        raise NotMeasurableError(str(error)) from error
+    return _normal(posterior, "posterior")
+
+
+def _require_flat(model, latent: str) -> None:
+    """Checks that what is asked of has one posterior for each image, whatever was drawn."""
     if latent not in LATENTS:
         raise ValueError(f"latent must be one of {', '.join(LATENTS)}, got {latent!r}")
     if latent == "whole" and model.num_levels > 1:
-        raise ValueError(
+        raise NotMeasurableError(
             f"q(z|x) of a hierarchy of {model.num_levels} levels is no Gaussian of each image: "
             "below the top it depends on what was drawn above, so that the posterior of one image "
             "at the draw of another takes a pass of the network for each pair of images. "

@@ -7,14 +7,14 @@ evaluating twice gives the same digits.
 import functools
 import importlib.metadata
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tf_sigma_vae import data, objectives, rows
-from tf_sigma_vae.evaluation import activity, bits, elbo, estimate, iwae, reconstruction
+from tf_sigma_vae.evaluation import activity, bits, elbo, estimate, iwae, levels, reconstruction
 from tf_sigma_vae.replicas import host_value
 
 DEQUANTIZATION_SEED = 0
@@ -35,7 +35,7 @@ UNITS = {
     "elbo_image_scale": elbo.UNIT,
     "distortion_image_scale": elbo.UNIT,
 }
-"""Every metric and its unit, in the order of tables and files."""
+"""Metrics and their units, in the order of tables and files; see `ordered` for all of them."""
 
 CONVENTIONS = {
     "data_unit": "[0, 1]",
@@ -55,9 +55,31 @@ class Evaluation(NamedTuple):
     """What an evaluation found, and how."""
 
     metrics: dict[str, estimate.Estimate]
-    """By the names of `UNITS`; a metric that the likelihood does not have is absent."""
+    """By the names of `UNITS`, and the rates of the levels of a hierarchy (see `levels`); a metric
+    that the likelihood or the latent does not have is absent."""
     protocol: dict[str, object]
     """What the figures depend on; fit for JSON."""
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Those of the names that are metrics, in the order of tables: rates of levels after the rate.
+
+    Args:
+      names: Any names.
+    """
+    names = set(names)
+    found = [name for name in UNITS if name in names]
+    after = found.index("rate") + 1 if "rate" in found else 0
+    return [*found[:after], *levels.names_among(names), *found[after:]]
+
+
+def unit_of(name: str) -> str:
+    """The unit of a metric.
+
+    Raises:
+      KeyError: If there is no such metric.
+    """
+    return levels.UNIT if name.startswith(levels.PREFIX) else UNITS[name]
 
 
 def evaluate_model(
@@ -99,10 +121,18 @@ def evaluate_model(
         "scale": model.likelihood.provenance(),
         "step": None if model.optimizer is None else host_value(model.optimizer.iterations),
         "image_shape": list(model.image_shape),
-        "conventions": CONVENTIONS,
+        **_of_latent(model),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
     }
     return Evaluation(_estimates(per_example, model.beta), protocol)
+
+
+def _of_latent(model) -> dict[str, object]:
+    """The conventions of the protocol; of a hierarchy also the shapes of its levels, top first."""
+    if model.num_levels == 1:
+        return {"conventions": CONVENTIONS}
+    shapes = [list(shape) for shape in model.level_shapes]
+    return {"level_shapes": shapes, "conventions": {**CONVENTIONS, **levels.CONVENTIONS}}
 
 
 def _check(model, images, num_samples: int, global_batch_size: int) -> None:
@@ -131,7 +161,7 @@ def check_numbers(num_samples: int, global_batch_size: int) -> None:
 
 
 def _measure(model, images, num_samples, global_batch_size, progress) -> dict[str, np.ndarray]:
-    """The figures of every example, `[N]` (the posterior means `[N, latent_size]`)."""
+    """The figures of every example, `[N]` (the posterior means `[N, latent_size]`, if flat)."""
     most_figures, density_bits = (_compiled(f, model) for f in (_most_figures, _density_bits))
     options = {"global_batch_size": global_batch_size, "seed": DEQUANTIZATION_SEED}
     exact = data.evaluation_batches(images, **options)
@@ -159,7 +189,10 @@ def _most_figures(model, x) -> dict[str, tf.Tensor]:
     output = model(x, training=False)
     values = elbo.terms(output) | elbo.plug_in_terms(model.likelihood, output, x)
     values["mse"] = reconstruction.mean_squared_error(output, x)
-    values["posterior_mean"] = output.posterior.mean()
+    if model.num_levels > 1:
+        values |= levels.rates(output)
+    else:
+        values["posterior_mean"] = output.posterior.mean()
     log_scale = model.likelihood.log_scale(output.likelihood)
     if log_scale is not None:
         values["log_scale"] = log_scale
@@ -182,12 +215,13 @@ def _compiled(function, model):
 
 
 def _estimates(per_example: dict[str, np.ndarray], beta: float) -> dict[str, estimate.Estimate]:
-    """The metrics in the order of `UNITS`."""
+    """The metrics in the order of tables."""
     means = dict(per_example)
-    posterior_means = means.pop("posterior_mean")
+    posterior_means = means.pop("posterior_mean", None)
     means["psnr"] = reconstruction.psnr(means["mse"])
-    found = {name: estimate.mean(name, v, UNITS[name]) for name, v in means.items()}
-    found["active_units"] = activity.active_units(posterior_means)
+    found = {name: estimate.mean(name, v, unit_of(name)) for name, v in means.items()}
+    if posterior_means is not None:
+        found["active_units"] = activity.active_units(posterior_means)
     if "log_scale" in found:
         log_scale = found["log_scale"]
         value = objectives.beta_equivalent(math.exp(log_scale.value), beta)
@@ -195,4 +229,4 @@ def _estimates(per_example: dict[str, np.ndarray], beta: float) -> dict[str, est
         error = 2.0 * value * log_scale.standard_error
         unit = UNITS["beta_equivalent"]
         found["beta_equivalent"] = estimate.Estimate(value, error, unit)
-    return {name: found[name] for name in UNITS if name in found}
+    return {name: found[name] for name in ordered(found)}

@@ -62,6 +62,14 @@ CONVENTIONS = {
 }
 
 
+TOP_CONVENTIONS = {
+    **CONVENTIONS,
+    "latent": "z is z_0, the top level of a hierarchy, alone: I(x; z_0), KL(m(z_0), p(z_0)), rate "
+    "of the top level; q(z|x) of all levels has no Gaussian of each image",
+}
+"""Where the latent of a record is the top level."""
+
+
 class Interval(NamedTuple):
     """What a quantity lies in, and the bounds that say so."""
 
@@ -97,7 +105,8 @@ class Information(NamedTuple):
     saturated: bool
     """Whether `own_share` is above `SATURATION_SHARE`: more examples would raise `inclusive`."""
     protocol: dict[str, object]
-    """`num_examples` S, `log_num_examples` (the ceiling of `inclusive`, nats), `seed`, ..."""
+    """`num_examples` S, `log_num_examples` (the ceiling of `inclusive`, nats), `latent` (whether z
+    is the whole latent, or the top of a hierarchy), `seed`, ..."""
 
 
 def posterior_information(
@@ -107,6 +116,7 @@ def posterior_information(
     seed: int | None = None,
     block_size: int | None = None,
     progress: Callable[[int], object] | None = None,
+    latent: str = "whole",
 ) -> Information:
     """The information in posteriors of which a draw each is given, for a standard normal prior.
 
@@ -119,6 +129,8 @@ def posterior_information(
       seed: That `z` was drawn by, for the protocol.
       block_size: Examples held against all others at once; rounding and speed alone depend on it.
       progress: Called after each block with the number of examples in it.
+      latent: What the posteriors are of, for the protocol: `"whole"`, or the `"top"` of a
+        hierarchy.
 
     Raises:
       ValueError: If the shapes differ, examples are too few, a number is not finite, a scale is not
@@ -137,10 +149,11 @@ def posterior_information(
         "num_examples": num_examples,
         "log_num_examples": float(np.log(num_examples)),
         "latent_size": latent_size,
+        "latent": latent,
         "seed": seed,
         "confidence": CONFIDENCE,
         "num_standard_errors": NUM_STANDARD_ERRORS,
-        "conventions": CONVENTIONS,
+        "conventions": TOP_CONVENTIONS if latent == "top" else CONVENTIONS,
     }
     return Information(
         rate=estimate.mean("rate", rates.sum(axis=1), UNIT),
@@ -173,11 +186,12 @@ def model_information(
         Gaussian of each image.
 
     Raises:
-      ValueError: On a model or images that this is not valid for.
+      NotMeasurableError: On a model that this is not valid for.
+      ValueError: On images that it is not valid for.
       FloatingPointError: If a figure is not finite.
     """
     draws = posterior_draws(model, images, global_batch_size, latent)
-    return posterior_information(*draws, model.seed, block_size, progress)
+    return posterior_information(*draws, model.seed, block_size, progress, latent)
 
 
 def to_dict(information: Information) -> dict[str, object]:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from tf_sigma_vae.content_hash import sha256
 from tf_sigma_vae.evaluation import calibration, fid, information, record
+from tf_sigma_vae.evaluation._posteriors import measurable_latent
 from tf_sigma_vae.evaluation.estimate import NotMeasurableError
 from tf_sigma_vae.evaluation.evaluate import check_numbers
 from tf_sigma_vae.evaluation.fid.distance import NUM_BLOCKS
@@ -239,12 +240,14 @@ def _evaluation(run, images, options, progress) -> dict:
 def _information(run, images, options, progress) -> dict:
     model = run.model()
     chosen = images[: options.information_examples]
-    found = information.model_information(model, chosen, GLOBAL_BATCH_SIZE, progress=progress)
+    latent = measurable_latent(model)
+    found = information.model_information(
+        model, chosen, GLOBAL_BATCH_SIZE, progress=progress, latent=latent
+    )
     return _with_step(information.to_dict(found), model)
 
 
 def _calibration(run, images, options, progress) -> dict:
-
     model = run.model()
     chosen = images[: options.calibration_examples]
     found = calibration.model_calibration(
@@ -298,6 +301,7 @@ def _fits(name: str, options: Options, extraction, found: dict) -> bool:
     protocol = found["protocol"]
     if protocol["split"] != options.split:
         return False
+    is_of_top = protocol.get("latent") == "top"
     if name == "distances":
         return _fits_distances(options, extraction, found)
     wanted = {
@@ -309,7 +313,7 @@ def _fits(name: str, options: Options, extraction, found: dict) -> bool:
         # What an older version of this package measured otherwise is measured anew.
         "information": {
             "num_examples": options.information_examples,
-            "conventions": information.CONVENTIONS,
+            "conventions": information.TOP_CONVENTIONS if is_of_top else information.CONVENTIONS,
         },
         "calibration": {
             "num_examples": options.calibration_examples,

@@ -11,6 +11,7 @@ from PIL import Image
 
 from tf_sigma_vae import image_grid
 from tf_sigma_vae.evaluation import _labels
+from tf_sigma_vae.evaluation.levels import shape_text
 
 RECONSTRUCTIONS = 16
 INTERPOLATIONS = 8
@@ -20,12 +21,16 @@ TRAVERSAL_RADIUS = 3.0
 TRAVERSAL_STEPS = 9
 RATE_IMAGES = 512
 """Images over which the rate of each latent dimension is averaged to order them."""
+RATE_BATCH = 64
+"""Of them at once."""
 
 
-def prior(model, num_samples: int = 64, seed: int = 0) -> dict[str, Image.Image]:
+def prior(
+    model, num_samples: int = 64, seed: int = 0, temperature: float = 1.0
+) -> dict[str, Image.Image]:
     """`prior_mean` and `prior_noisy`: samples from the prior, the same z in the same places."""
-    mean, noisy = image_grid.prior_images(model, num_samples, seed)
-    subtitle = f"{num_samples} samples z ~ p(z), seed {seed}"
+    mean, noisy = image_grid.prior_images(model, num_samples, seed, temperature)
+    subtitle = f"{num_samples} samples z ~ p(z), {_drawn(seed, temperature)}"
     return {
         "prior_mean": _labels.picture(
             image_grid.near_square(mean), "Prior samples: mean of p(x|z)", subtitle
@@ -55,8 +60,32 @@ def reconstructions(model, images: np.ndarray, seed: int = 0) -> Image.Image:
     )
 
 
+def levels(model, images: np.ndarray, seed: int = 0, temperature: float = 1.0) -> Image.Image:
+    """What each level of a hierarchy adds: originals, and row by row one level more from q.
+
+    Args:
+      model: A `LatentVariableModel` of several levels.
+      images: uint8 `[N, H, W, C]`, from which up to 16 are chosen by seed, as for
+        `reconstructions`.
+      seed: Of the choice.
+      temperature: Factor on the scales of the prior.
+    """
+    chosen = _choose(images, RECONSTRUCTIONS, seed)
+    shapes = map(shape_text, model.level_shapes)
+    labels = [f"{level}: {shape}" for level, shape in enumerate(shapes)]
+    return _labels.picture(
+        image_grid.level_images(model, chosen, temperature),
+        "Levels: mean of p(x|z), upper levels z ~ q(z|x), those below from the prior",
+        f"each row has one level more from q(z|x), of the given shape; {_drawn(seed, temperature)}",
+        row_labels=("original", "none", *labels),
+    )
+
+
 def interpolations(model, images: np.ndarray, seed: int = 0) -> Image.Image:
     """Mean images along great circles between the posterior means of pairs of images.
+
+    Of a hierarchy only the top level goes along them; the others, whose priors are not centered at
+    0, go straight.
 
     Args:
       model: A `LatentVariableModel`.
@@ -73,12 +102,13 @@ def interpolations(model, images: np.ndarray, seed: int = 0) -> Image.Image:
     first, last = chosen[::2], chosen[1::2]
     ends = [_posterior_means(model, part) for part in (first, last)]
     fractions = np.linspace(0.0, 1.0, INTERPOLATION_STEPS)
-    z = np.stack([spherical_interpolation(*ends, fraction) for fraction in fractions], axis=1)
+    z = np.stack([_between(model, *ends, fraction) for fraction in fractions], axis=1)
     between = _decoded_means(model, z)
     labels = ["original", *(f"{fraction:.3g}" for fraction in fractions), "original"]
     return _labels.picture(
         np.concatenate([first[:, None], between, last[:, None]], axis=1),
-        "Interpolations: mean of p(x|z) between posterior means, spherical",
+        "Interpolations: mean of p(x|z) between posterior means, spherical"
+        f"{' at the top, straight below' if model.num_levels > 1 else ''}",
         f"the originals at the ends, fraction of the way above; seed {seed}",
         column_labels=labels,
     )
@@ -87,7 +117,8 @@ def interpolations(model, images: np.ndarray, seed: int = 0) -> Image.Image:
 def traversals(model, images: np.ndarray, seed: int = 0) -> Image.Image:
     """Mean images of one image's posterior mean with one latent dimension moved at a time.
 
-    The dimensions are ordered by their mean rate over the first images, highest first; up to 20.
+    The dimensions are ordered by their mean rate over the first images, highest first; up to 20. Of
+    a hierarchy they are those of the top level, and the levels below stay as they are.
 
     Args:
       model: A `LatentVariableModel`.
@@ -95,8 +126,8 @@ def traversals(model, images: np.ndarray, seed: int = 0) -> Image.Image:
       seed: Of the choice of the image.
     """
     start = _posterior_means(model, _choose(images, 1, seed))[0]
-    output = model(_unit_interval(images[:RATE_IMAGES]), training=False)
-    rates = np.mean(output.rate_groups.numpy(), axis=0)
+    rates = _top_rates(model, images[:RATE_IMAGES])
+    where = " of the top level" if model.num_levels > 1 else ""
     order = np.argsort(-rates, kind="stable")[:TRAVERSED_DIMENSIONS]
     values = np.linspace(-TRAVERSAL_RADIUS, TRAVERSAL_RADIUS, TRAVERSAL_STEPS)
     z = np.tile(start, (len(order), len(values), 1))
@@ -104,7 +135,7 @@ def traversals(model, images: np.ndarray, seed: int = 0) -> Image.Image:
     return _labels.picture(
         _decoded_means(model, z),
         "Traversals: mean of p(x|z), one dimension of z set to the value above (prior s.d.)",
-        f"{len(order)} of {len(rates)} dimensions by rate (nats); "
+        f"{len(order)} of {len(rates)} dimensions{where} by rate (nats); "
         f"the others at the posterior mean of one image; seed {seed}",
         row_labels=[f"z{dimension}: {rates[dimension]:.2f}" for dimension in order],
         column_labels=[f"{value:.3g}" for value in values],
@@ -138,6 +169,32 @@ def spherical_interpolation(first, last, fraction: float) -> np.ndarray:
         for part in (1.0 - fraction, fraction)
     ]
     return weights[0] * first + weights[1] * last
+
+
+def _between(model, first, last, fraction: float) -> np.ndarray:
+    """Latents `[N, latent_size]` on the way between two; see `interpolations`."""
+    top, straight = model.top_size, (1.0 - fraction) * first + fraction * last
+    arc = spherical_interpolation(first[:, :top], last[:, :top], fraction)
+    return np.concatenate([arc, straight[:, top:]], axis=1)
+
+
+def _top_rates(model, images: np.ndarray) -> np.ndarray:
+    """Mean rate of each dimension of the latent, or of its top level: `[top_size]`, nats."""
+    rates = []
+    for start in range(0, len(images), RATE_BATCH):
+        output = model(_unit_interval(images[start : start + RATE_BATCH]), training=False)
+        if model.num_levels == 1:
+            rates.append(output.rate_groups.numpy())
+            continue
+        loc, scale = output.posterior.mean().numpy(), output.posterior.stddev().numpy()
+        loc, scale = loc[:, : model.top_size], scale[:, : model.top_size]
+        rates.append(0.5 * (np.square(loc) + np.square(scale) - 1.0) - np.log(scale))
+    return np.mean(np.concatenate(rates), axis=0)
+
+
+def _drawn(seed: int, temperature: float) -> str:
+    """How draws from the prior were made, in words."""
+    return f"seed {seed}" if temperature == 1.0 else f"temperature {temperature:g}, seed {seed}"
 
 
 def _choose(images: np.ndarray, count: int, seed: int) -> np.ndarray:

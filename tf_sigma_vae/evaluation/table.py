@@ -4,8 +4,9 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 
+from tf_sigma_vae.evaluation import levels
 from tf_sigma_vae.evaluation.estimate import Estimate
-from tf_sigma_vae.evaluation.evaluate import UNITS, Evaluation
+from tf_sigma_vae.evaluation.evaluate import Evaluation, ordered, unit_of
 
 DATA_SCALE = ("_batch_scale", "_image_scale")
 DATA_SCALE_NOTE = (
@@ -19,6 +20,10 @@ UNNORMALISED_NOTE = (
 DISCRETE_NOTE = (
     "The elbo of a discrete likelihood is of probabilities, that of a continuous one of\n"
     "  densities: compare the two by bits_per_dim_mass."
+)
+LEVELS_NOTE = (
+    "rate_level_<i>: of level i of a hierarchy, 0 at the top, given the levels above it; they sum "
+    "to the\n  rate. active_units is of flat latents alone."
 )
 ABSENT = "-"
 
@@ -55,17 +60,19 @@ def table(evaluations: Mapping[str, Evaluation]) -> str:
       on the figures that are no likelihoods.
     """
     runs = list(evaluations.values())
-    names = [name for name in UNITS if any(name in run.metrics for run in runs)]
+    names = ordered(name for run in runs for name in run.metrics)
     rows = [["metric", "unit", *evaluations]]
     for name in names:
         estimates = [run.metrics.get(name) for run in runs]
         cells = [ABSENT if e is None else number(e) for e in estimates]
-        rows.append([name, UNITS[name], *cells])
+        rows.append([name, unit_of(name), *cells])
     lines = _aligned(rows)
     lines.insert(1, "-" * max(len(line) for line in lines))
     lines += [lines[1], *_protocol_lines(evaluations)]
     if any(name.endswith(DATA_SCALE) for name in names):
         lines.append(DATA_SCALE_NOTE)
+    if levels.names_among(names):
+        lines.append(LEVELS_NOTE)
     measures = {run: evaluation.protocol["measure"] for run, evaluation in evaluations.items()}
     unnormalised = [run for run, measure in measures.items() if measure is None]
     if unnormalised:

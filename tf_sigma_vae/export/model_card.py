@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tf_sigma_vae.content_hash import sha256
 from tf_sigma_vae.evaluation import record
+from tf_sigma_vae.evaluation.levels import shape_text
 from tf_sigma_vae.evaluation.runs import FinishedRun
 from tf_sigma_vae.version import __version__
 from tf_sigma_vae.workdir import write_atomically
@@ -52,7 +53,8 @@ def card(
         "variant_options": dict(config.likelihood_options),
         "model": config.model,
         "image_shape": list(model.image_shape),
-        "latent_size": config.latent_size,
+        "latent_size": model.latent_size,
+        "level_shapes": [list(s) for s in model.level_shapes] if model.num_levels > 1 else None,
         "num_weights": int(model.count_params()),
         "precision": {"served": model.compute_dtype, "trained": config.precision},
         "data": {"dataset": config.dataset, "options": dict(config.dataset_options)},
@@ -141,6 +143,7 @@ def to_text(content: dict[str, object]) -> str:
     """The card as Markdown."""
     shape = "x".join(str(size) for size in content["image_shape"])
     options = content["variant_options"]
+    latent = latent_sentence(content["latent_size"], content["level_shapes"])
     lines = [
         f"# {content['name']}",
         "",
@@ -148,7 +151,7 @@ def to_text(content: dict[str, object]) -> str:
         f"`{content['variant']}`" + (f" {options}" if options else "") + ".",
         "",
         f"* Data: `{content['data']['dataset']}`, in the unit {content['data_unit']}.",
-        f"* Latent: {content['latent_size']} dimensions; {content['num_weights']:,} weights, "
+        f"* Latent: {latent}; {content['num_weights']:,} weights, "
         "computed in {served}, trained in {trained}.".format(**content["precision"]),
         f"* Scale: {scale_sentence(content['scale'])}",
         f"* `bits_per_dim` of the signature `elbo`: {content['bits_per_dim']}.",
@@ -171,6 +174,17 @@ def to_text(content: dict[str, object]) -> str:
     for kind in ("versions", "sha256"):
         lines += [f"* {name}: `{value}`" for name, value in content[kind].items()]
     return "\n".join(lines) + "\n"
+
+
+def latent_sentence(latent_size: int, level_shapes: list | None) -> str:
+    """The latent in words: what `z` of the signatures is made up of."""
+    if level_shapes is None:
+        return f"{latent_size} dimensions"
+    levels = ", ".join(map(shape_text, level_shapes))
+    return (
+        f"{len(level_shapes)} levels, {levels}, of which `z` holds all {latent_size:,} numbers, "
+        "flattened, top first; `encode` gives them along the means of the levels above"
+    )
 
 
 def _tensors(tensors: dict[str, dict[str, object]]) -> str:

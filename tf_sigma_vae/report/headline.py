@@ -2,14 +2,24 @@
 
 from collections.abc import Sequence
 
-from tf_sigma_vae.evaluation.evaluate import UNITS
+from tf_sigma_vae.evaluation.evaluate import ordered
+from tf_sigma_vae.evaluation.levels import names_among
 from tf_sigma_vae.evaluation.table import (
     DATA_SCALE,
     DATA_SCALE_NOTE,
     DISCRETE_NOTE,
+    LEVELS_NOTE,
     UNNORMALISED_NOTE,
 )
-from tf_sigma_vae.report import calibration, charts, distances, elements, figures, information
+from tf_sigma_vae.report import (
+    calibration,
+    charts,
+    distances,
+    elements,
+    figures,
+    information,
+    levels,
+)
 from tf_sigma_vae.report.content import Content, Run
 
 HOW_TO_READ = (
@@ -27,8 +37,9 @@ NO_DISTANCES = (
 def section(content: Content) -> elements.Html:
     """The table with its notes."""
     runs = content.runs
+    metrics = ordered(_metric_names(runs))
     groups = [
-        ("Likelihood and reconstruction", figures.metric_rows(runs, "evaluation", UNITS)),
+        ("Likelihood and reconstruction", figures.metric_rows(runs, "evaluation", metrics)),
         ("Information in the latent", information.headline_rows(runs)),
         ("Calibration of the decoder", calibration.headline_rows(runs)),
         ("Distances of samples", distances.headline_rows(runs)),
@@ -60,7 +71,7 @@ def key(runs: Sequence[Run]) -> elements.Html:
         described = (
             f"{config['likelihood']}{f' ({options})' if options else ''}, beta "
             f"{config['beta']:g}, seed {config['seed']}; {config['model']} with network "
-            f"{config['network']}, latent_size {config['latent_size']}; {_trained(run)}"
+            f"{config['network']}, {levels.described(run)}; {_trained(run)}"
         )
         name = element_of_name(run.name)
         items.append(elements.element("li", _swatch(index), name, ": ", described))
@@ -115,8 +126,9 @@ def _protocol_lines(runs: Sequence[Run]) -> list[str]:
 
 def _notes(runs: Sequence[Run]) -> list[str]:
     """Which figures are no likelihoods, and which cannot be compared."""
-    metrics = {n for run in runs for n in run.measure_named("evaluation").get("metrics", {})}
-    notes = []
+    metrics, notes = _metric_names(runs), []
+    if names_among(metrics):
+        notes.append(LEVELS_NOTE)
     if any(name.endswith(DATA_SCALE) for name in metrics):
         notes.append(DATA_SCALE_NOTE)
     unnormalized = [run.name for run in runs if run.measure is None]
@@ -124,14 +136,18 @@ def _notes(runs: Sequence[Run]) -> list[str]:
         notes.append(UNNORMALISED_NOTE.format(", ".join(unnormalized)))
     if {"mass", "density"} <= {run.measure for run in runs}:
         notes.append(DISCRETE_NOTE)
-    if information.is_saturated(runs):
-        notes.append(information.SATURATED_NOTE)
+    notes += information.notes(runs)
     if not any("distances" in {**run.measures, **run.absent} for run in runs):
         notes.append(NO_DISTANCES)
     elif len(distances.groups(runs)) > 1:
         notes.append("The distances were measured by different protocols: see below.")
     # The notes are broken for the screen.
     return [" ".join(note.split()) for note in notes]
+
+
+def _metric_names(runs: Sequence[Run]) -> set[str]:
+    """Names of the metrics of the evaluations."""
+    return {n for run in runs for n in run.measure_named("evaluation").get("metrics", {})}
 
 
 def _absent(runs: Sequence[Run]) -> list[elements.Html]:

@@ -35,6 +35,15 @@ SATURATED_NOTE = (
 )
 
 
+TOP_NOTE = (
+    "Of {names}, z is the top level z_0 of a hierarchy alone: I(x; z_0) and KL(m(z_0), p(z_0)), "
+    "which sum to the rate of that level and not to that of all levels. What the levels below know "
+    "is not in these figures: their posteriors are not one Gaussian for each image."
+)
+LATENTS = {"whole": "whole", "top": "top level"}
+"""What z is, by the protocol of a record."""
+
+
 def section(content: Content) -> elements.Html | None:
     """The figure and the table; None if no run has the measure."""
     shown = [(i, run) for i, run in enumerate(content.runs) if "information" in run.measures]
@@ -48,13 +57,22 @@ def section(content: Content) -> elements.Html | None:
         HOW_TO_READ.format(confidence=protocol.get("confidence", 0.95)),
         elements.charts([_intervals(shown, content.num_train), _dimensions(shown)]),
         elements.table("Information, nats per image", _heading(runs), _rows(runs)),
-        elements.note(SATURATED_NOTE) if is_saturated(runs) else None,
+        *map(elements.note, notes(runs)),
     )
 
 
-def is_saturated(runs: Sequence[Run]) -> bool:
-    """Whether an interval of a run is marked as saturated."""
-    return any(run.measure_named("information").get("saturated") for run in runs)
+def notes(runs: Sequence[Run]) -> list[str]:
+    """What is to be known of the figures: which are saturated, and which of the top level alone."""
+    tops = [run.name for run in runs if _latent(run) == "top"]
+    found = [TOP_NOTE.format(names=figures.listed(tops))] if tops else []
+    if any(run.measure_named("information").get("saturated") for run in runs):
+        found.append(SATURATED_NOTE)
+    return found
+
+
+def _latent(run: Run) -> str:
+    """What z is in the record of a run; see `LATENTS`."""
+    return run.measure_named("information").get("protocol", {}).get("latent", "whole")
 
 
 def headline_rows(runs: Sequence[Run]) -> list[list]:
@@ -83,7 +101,12 @@ def _interval_rows(runs: Sequence[Run], names) -> list[list]:
 def _rows(runs: Sequence[Run]) -> list[list]:
     records = [run.measures["information"] for run in runs]
     rate = (figures.cell(record["rate"]) for record in records)
-    rows = [[elements.with_unit("rate", "nats"), *rate]]
+    latents, rows = [_latent(run) for run in runs], []
+    has_tops = "top" in latents
+    if has_tops:
+        rows.append(["latent z", *(LATENTS[latent] for latent in latents)])
+    # Not the one of the first table, which is of all levels.
+    rows.append([elements.with_unit("rate of z" if has_tops else "rate", "nats"), *rate])
     rows += _interval_rows(runs, INTERVALS)
     for name in ("active_units", "own_share"):
         unit = records[0].get(name, {}).get("unit", "")

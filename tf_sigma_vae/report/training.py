@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from tf_sigma_vae.report import charts, elements, figures
+from tf_sigma_vae.report import charts, elements, figures, levels
 from tf_sigma_vae.report.content import Content, Run
 
 CURVES = {
@@ -54,6 +54,7 @@ def section(content: Content) -> elements.Html:
         for measure, indices in groups.items():
             kind = f", {figures.MEASURE_NAMES[measure]}" if len(groups) > 1 else ""
             drawn.append(_curves(runs, indices, metric, axis, f"{metric}{kind}"))
+    drawn += map(levels.curves, runs)
     return elements.section(
         "training",
         "Training",

@@ -4,6 +4,8 @@ from collections.abc import Collection, Sequence
 
 from tf_sigma_vae import build
 from tf_sigma_vae.config import Config
+from tf_sigma_vae.evaluation._posteriors import require_measurable
+from tf_sigma_vae.evaluation.estimate import NotMeasurableError
 from tf_sigma_vae.sweep import runs
 from tf_sigma_vae.training import start
 
@@ -50,6 +52,19 @@ def require_buildable(asked: Sequence[runs.Run]) -> None:
             f"no run was started, for the configuration does not do for {len(refusals)} of the "
             f"rows ({each}). Change it, or leave them out by --variants"
         )
+
+
+def require_information(config: Config, image_shape: tuple[int, int, int]) -> None:
+    """Checks that the information in the latent of a model can be measured, before it is trained.
+
+    Raises:
+      NotMeasurableError: If not; the message says why.
+    """
+    try:
+        require_measurable(build.model(config, image_shape))
+    except NotMeasurableError as error:
+        message = f"the information in the latent cannot be measured: {error}"
+        raise NotMeasurableError(message) from error
 
 
 def strategy_kind(name: str) -> str:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from tf_sigma_vae.sweep import inflection, plot
 from tf_sigma_vae.sweep.inflection import Point
 from tf_sigma_vae.sweep.results import Result
-from tf_sigma_vae.sweep.tables import About, seeds_of
+from tf_sigma_vae.sweep.tables import About, is_of_top, seeds_of
 
 PANELS = {
     "mutual_information": "What the latent knows of the image: I(x; z)",
@@ -39,6 +39,8 @@ def figure(about: About, results: Sequence[Result]) -> Figure:
     drawn = Figure(figsize=plot.SIZE_INCHES, dpi=plot.DOTS_PER_INCH, layout="constrained")
     panels = drawn.subplots(1, 2)
     title = f"{about.config.dataset}: {about.budget}, {seeds_of(results)}"
+    if is_of_top(measured):
+        title += "; z is the top level of a hierarchy alone, and the rate is that level's"
     drawn.suptitle(title, fontsize=14)
     for axes, name in zip(panels, PANELS, strict=True):
         axes.set_xscale("log")

@@ -3,12 +3,12 @@
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from tf_sigma_vae.evaluation.evaluate import UNITS, Evaluation
+from tf_sigma_vae.evaluation.evaluate import Evaluation, ordered
 from tf_sigma_vae.sweep import studies
 
 RUN_COLUMNS = ("row", "variant", "beta", "seed", "measure", "dataset", "split")
@@ -18,6 +18,7 @@ MEASURED = (
     "distance_samples",
     "draw",
     "information_examples",
+    "information_latent",
     "information_saturated",
 )
 """Columns that say how the measures were made."""
@@ -26,15 +27,20 @@ DISTANCES = ("frechet", "kid")
 INTERVALS = ("mutual_information", "marginal_kl")
 """Quantities of which a run has the ends of an interval, `<name>_lower` and `<name>_upper`."""
 
-FIGURES = (
-    *UNITS,
+DERIVED = (
     "nll",
     "squared_error",
     "validation_elbo",
     *DISTANCES,
     *(f"{name}_{end}" for name in INTERVALS for end in ("lower", "upper")),
 )
-"""Every figure of a run, of which any may be absent."""
+"""The figures of a run beside the metrics of its evaluation."""
+
+
+def figure_names(names: Iterable[str]) -> list[str]:
+    """Those of the names that are figures of a run, in the order of tables."""
+    names = set(names)
+    return [*ordered(names), *(name for name in DERIVED if name in names)]
 
 
 class Curve(NamedTuple):
@@ -69,13 +75,13 @@ class Result(NamedTuple):
         return self.evaluation.protocol["measure"]
 
     def figures(self) -> dict[str, float]:
-        """Values by the names of `FIGURES`.
+        """Values by the names of `figure_names`.
 
         To the metrics come `nll`, the bound `-elbo` on -log p in nats where the likelihood is
         normalized, and `squared_error` of an image in data^2, summed over pixels and channels.
         """
         metrics = self.evaluation.metrics
-        found = {name: metrics[name].value for name in UNITS if name in metrics}
+        found = {name: metrics[name].value for name in ordered(metrics)}
         if self.measure is not None and "elbo" in found:
             found["nll"] = -found["elbo"]
         if "mse" in found:
@@ -94,7 +100,7 @@ class Result(NamedTuple):
     def errors(self) -> dict[str, float]:
         """Standard errors over images, of the figures that have one."""
         metrics = self.evaluation.metrics
-        found = {name: metrics[name].standard_error for name in UNITS if name in metrics}
+        found = {name: metrics[name].standard_error for name in ordered(metrics)}
         if self.distances is not None:
             measured = self.distances["metrics"]
             found |= {name: measured[name]["standard_error"] for name in DISTANCES}
@@ -119,7 +125,7 @@ class Summary(NamedTuple):
     seeds: tuple[int, ...]
     measure: str | None
     figures: dict[str, OverSeeds]
-    """By the names of `FIGURES`; what no run has is absent."""
+    """By the names of `figure_names`; what no run has is absent."""
 
 
 def over_seeds(values: Sequence[float]) -> OverSeeds:
@@ -140,7 +146,7 @@ def summaries(results: Sequence[Result]) -> list[Summary]:
     for runs in by_row.values():
         each = [run.figures() for run in runs]
         # A mean over some of the seeds would not be the row's.
-        shared = [name for name in FIGURES if all(name in figures for figures in each)]
+        shared = figure_names(set.intersection(*map(set, each)))
         figures = {name: over_seeds([f[name] for f in each]) for name in shared}
         seeds = tuple(run.seed for run in runs)
         found.append(Summary(runs[0].row, seeds, runs[0].measure, figures))
@@ -168,7 +174,7 @@ def best_of_grid(found: Sequence[Summary], split: str) -> tuple[Summary | None, 
 
 def results_csv(results: Sequence[Result]) -> str:
     """A line for each run: what it was, and every figure with its standard error over images."""
-    names = [n for n in FIGURES if any(n in result.figures() for result in results)]
+    names = figure_names(name for result in results for name in result.figures())
     with_error = {name for result in results for name in result.errors()}
     errors = {n: f"{n}_standard_error_over_images" for n in names if n in with_error}
     measured = [column for column in MEASURED if any(column in _how(each) for each in results)]
@@ -190,6 +196,11 @@ def results_csv(results: Sequence[Result]) -> str:
     return text.getvalue()
 
 
+def latent_of(information: dict) -> str:
+    """What of the latent a record of information is of: `"whole"`, or a hierarchy's `"top"`."""
+    return information["protocol"].get("latent", "whole")
+
+
 def _how(result: Result) -> dict[str, object]:
     """How the measures of a run were made, by the names of `MEASURED`."""
     found = {}
@@ -199,5 +210,6 @@ def _how(result: Result) -> dict[str, object]:
         found |= {"distance_samples": samples["num_images"], "draw": samples["draw"]}
     if result.information is not None:
         found["information_examples"] = result.information["protocol"]["num_examples"]
+        found["information_latent"] = latent_of(result.information)
         found["information_saturated"] = result.information["saturated"]
     return found

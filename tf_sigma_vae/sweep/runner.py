@@ -108,6 +108,8 @@ class Sweep:
             )
         num_examples = protocol.num_examples or self._at_most(len(images))
         self._measuring = self._measuring.checked_on(protocol.split, images, config.latent_size)
+        if "information" in self._measuring.names:
+            checks.require_information(self.runs[0].config, images.shape[1:])
         num_validation = 0 if splits.validation is None else len(splits.validation)
         self._num_validation = self._at_most(num_validation)
         num_steps = build.num_train_steps(config, len(splits.train))

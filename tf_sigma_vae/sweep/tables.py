@@ -11,11 +11,12 @@ from tf_sigma_vae.evaluation.table import ABSENT, number
 from tf_sigma_vae.sweep import orderings, studies
 from tf_sigma_vae.sweep.results import (
     DISTANCES,
-    FIGURES,
     INTERVALS,
     Result,
     Summary,
     best_of_grid,
+    figure_names,
+    latent_of,
     summaries,
 )
 
@@ -54,6 +55,11 @@ ORDERING_NOTE = (
     "with densities, masses with masses) for which the paper prints both figures, and different "
     "ones. A pair is decided where Welch's t-test over the seeds (two-sided) has p < {level:g}, "
     "without a correction for the number of pairs; else it is open."
+)
+TOP_NOTE = (
+    "The models are hierarchies: I(x; z) and marginal KL are of the top level z_0 alone, "
+    "I(x; z_0) and KL(m(z_0), p(z_0)), which sum to the rate of that level and not to that of all "
+    "levels."
 )
 SATURATED = "*"
 DRAWS = {"mean": "mean images, no noise of the decoder", "noisy": "with the decoder's noise"}
@@ -166,7 +172,7 @@ def ordering_columns(
 def table_csv(about: About, results: Sequence[Result]) -> str:
     """A line for each row: means over seeds and their standard errors (empty for one seed)."""
     rows = table_rows(about, results)
-    names = [name for name in FIGURES if any(name in summary.figures for _, summary in rows)]
+    names = figure_names(name for _, summary in rows for name in summary.figures)
     columns = ordering_columns(about, rows)
     label = distance_label(results, "frechet")
     text = io.StringIO()
@@ -252,6 +258,8 @@ def _notes(results: Sequence[Result], names: Sequence[str], has_paper: bool) -> 
             values["ceiling"] = protocol["log_num_examples"]
         values["split"] = result.evaluation.protocol["split"]
     notes = [NOTES[name].format(**values) for name in names if name in NOTES]
+    if is_of_top(results):
+        notes.append(TOP_NOTE)
     if has_paper:
         notes.append(ORDERING_NOTE.format(level=orderings.SIGNIFICANCE))
         notes.append(
@@ -259,6 +267,12 @@ def _notes(results: Sequence[Result], names: Sequence[str], has_paper: bool) -> 
             "data give other figures."
         )
     return notes
+
+
+def is_of_top(results: Sequence[Result]) -> bool:
+    """Whether the information is of the top level of a hierarchy alone."""
+    records = [result.information for result in results if result.information is not None]
+    return any(latent_of(record) == "top" for record in records)
 
 
 def _is_measured(name: str, rows: Sequence[tuple[str, Summary]]) -> bool:
