@@ -1,7 +1,8 @@
 """CelebA, 32x32x3: the paper's "larger hierarchical VAE", reconstructed as in `cifar10_hvae`.
 
 Command: sigma-vae-train --config=configs/celeba_hvae.py --data_dir=DIR --workdir=runs/celeba_hvae
-Cost:    COST
+Cost:    28.0 million weights; on 2 CPU cores 50 s for the first step, then 7 hours an epoch,
+         in 2.9 GiB and 44 MiB an image: it takes a GPU.
 Score:   not measured: it takes a GPU.
 
 For 64x64 set `--config.dataset_options.image_size=64`: one more map on the way, the same latents.
@@ -26,6 +27,7 @@ def get_config():
     config.learning_rate = 2e-3
     config.learning_rate_schedule = "cosine"
     config.warmup_steps = 1_000
+    config.skip_norm = 1e5
     config.ema_momentum = 0.999
     config.checkpoint_every_steps = 2_000
     return config

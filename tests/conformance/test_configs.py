@@ -26,7 +26,7 @@ IMAGE_SHAPES = {
 """What the datasets of the configs give; the data themselves are not needed."""
 OWN_FILE = {"npz": {"path": "images.npz"}}
 """Options that a user has to give, for the user's own data."""
-NUM_TRAIN = 1000
+NUM_TRAIN = 10_000
 LARGE = {"celeba_hvae", "cifar10_hvae"}
 """Of a thousand variables, which take tens of seconds to make."""
 

@@ -86,7 +86,7 @@ class Rematerializable(keras.layers.Layer):
         return self.compute(inputs)
 
 
-class GatedBlock(Rematerializable):
+class GatedBlock(keras.layers.Layer):
     """Residual block of maps `[B, H, W, C]`."""
 
     def __init__(self, channels: int, kernel_size: int = 3, gain: float = 1.0, **kwargs):
@@ -96,7 +96,7 @@ class GatedBlock(Rematerializable):
           channels: Of input and output.
           kernel_size: Of both convolutions.
           gain: What `g` of the second one starts from: small ones make the block start as nothing.
-          **kwargs: Of `Rematerializable`.
+          **kwargs: Of `keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         policy = {"dtype": self.dtype_policy}
@@ -109,7 +109,7 @@ class GatedBlock(Rematerializable):
         self.second.build(input_shape)
         self.built = True
 
-    def compute(self, inputs):
+    def call(self, inputs):
         """Applies the block."""
         change, gate = tf.split(self.second(tf.nn.elu(self.first(tf.nn.elu(inputs)))), 2, axis=-1)
         return inputs + change * tf.sigmoid(gate)
@@ -142,7 +142,7 @@ class Activated(Rematerializable):
         return inputs
 
 
-class Upsample(Rematerializable):
+class Upsample(keras.layers.Layer):
     """Maps `[B, h, w, C]` to larger ones `[B, H, W, C]`, by a convolution that gives a pixel many.
 
     Twice as large, cropped where H or W is odd (Shi et al. 2016); any size from maps of one pixel.
@@ -155,7 +155,7 @@ class Upsample(Rematerializable):
           channels: Of input and output.
           size: `(H, W)`.
           from_vector: Whether the input is of one pixel.
-          **kwargs: Of `Rematerializable`.
+          **kwargs: Of `keras.layers.Layer`.
         """
         super().__init__(**kwargs)
         self.channels, self.size, self.from_vector = channels, tuple(size), from_vector
@@ -169,7 +169,7 @@ class Upsample(Rematerializable):
         self.convolution.build(input_shape)
         self.built = True
 
-    def compute(self, inputs):
+    def call(self, inputs):
         """Applies the layer."""
         pixels = self.convolution(tf.nn.elu(inputs))
         if self.from_vector:
@@ -178,7 +178,7 @@ class Upsample(Rematerializable):
         return tf.nn.depth_to_space(pixels, 2)[:, :height, :width]
 
 
-class Chain(keras.layers.Layer):
+class Chain(Rematerializable):
     """Layers applied one after the other; none leaves the input as it is."""
 
     def __init__(self, chained: list[keras.layers.Layer], **kwargs):
@@ -186,7 +186,7 @@ class Chain(keras.layers.Layer):
 
         Args:
           chained: Layers whose inputs have as many channels as that of the first, which keep them.
-          **kwargs: Of `keras.layers.Layer`.
+          **kwargs: Of `Rematerializable`.
         """
         super().__init__(**kwargs)
         self.chained = chained
@@ -197,7 +197,7 @@ class Chain(keras.layers.Layer):
             layer.build(input_shape)
         self.built = True
 
-    def call(self, inputs):
+    def compute(self, inputs):
         """Applies the layers."""
         for layer in self.chained:
             inputs = layer(inputs)

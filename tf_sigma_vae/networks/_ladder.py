@@ -93,16 +93,16 @@ class Ladder(keras.layers.Layer):
     def _blocks(self, place: int, number: int) -> list[GatedBlock]:
         # Of all blocks of a network together about as much is added as there was.
         gain = (len(self.levels) * self.num_blocks) ** -0.5
-        options = {"rematerialize": self.rematerialize, "dtype": self.dtype_policy}
-        kernel = self._kernel(place)
-        return [GatedBlock(self.channels, kernel, gain, **options) for _ in range(number)]
+        kernel, policy = self._kernel(place), self.dtype_policy
+        return [GatedBlock(self.channels, kernel, gain, dtype=policy) for _ in range(number)]
 
     def _convolution(self, filters: int, kernel_size, **kwargs) -> WeightNormConv:
         return WeightNormConv(filters, kernel_size, dtype=self.dtype_policy, **kwargs)
 
-    def _activated(self, *convolutions: WeightNormConv) -> Activated:
-        options = {"rematerialize": self.rematerialize, "dtype": self.dtype_policy}
-        return Activated(list(convolutions), **options)
+    def _activated(self, *convolutions: WeightNormConv, rematerialize=None) -> Activated:
+        """Inside of a chain, which is computed again as a whole, not to be so once more."""
+        again = self.rematerialize if rematerialize is None else rematerialize
+        return Activated(list(convolutions), rematerialize=again, dtype=self.dtype_policy)
 
     def _parameters(self, level: Level, num_outputs: int, *hidden: int) -> Activated:
         kernel = self._kernel(level.place)
@@ -111,7 +111,9 @@ class Ladder(keras.layers.Layer):
         return self._activated(*hidden, last)
 
     def _chain(self, layers: list[keras.layers.Layer]) -> Chain:
-        return Chain(layers, dtype=self.dtype_policy)
+        # Nothing is saved where there is nothing to compute.
+        again = self.rematerialize and bool(layers)
+        return Chain(layers, rematerialize=again, dtype=self.dtype_policy)
 
     def get_config(self):
         """Constructor arguments, for `from_config`."""

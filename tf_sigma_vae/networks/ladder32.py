@@ -59,8 +59,8 @@ class BottomUp(Ladder):
           latent_channels: Of the maps of latents: a number, or one for each, finest first.
           num_blocks: Of each level.
           stochastic_bottom_up: Whether levels but the top have a part inferred on the way up.
-          rematerialize: Whether a training step keeps the inputs of the blocks alone and computes
-            the rest a second time: less memory for more time.
+          rematerialize: Whether a training step keeps what goes in and out of the blocks of a level
+            and computes the rest a second time: less memory for more time.
           **kwargs: Of `keras.layers.Layer`.
 
         Raises:
@@ -101,7 +101,7 @@ class BottomUp(Ladder):
                 layer = self._convolution(self.channels, size, padding="valid")
             else:
                 layer = self._convolution(self.channels, 3, strides=2)
-            layers.append(self._activated(layer))
+            layers.append(self._activated(layer, rematerialize=False))
         return layers
 
     def build(self, input_shape):
@@ -206,11 +206,10 @@ class TopDown(Ladder):
     def _up(self, place: int, goal: int) -> list[keras.layers.Layer]:
         """From the map at one place to that at another."""
         layers, held = [], {level.place for level in self.levels}
-        options = {"rematerialize": self.rematerialize, "dtype": self.dtype_policy}
         for current in range(place - 1, goal - 1, -1):
             from_vector = current + 1 == len(self.map_sizes)
             size = self.map_sizes[current]
-            layers.append(Upsample(self.channels, size, from_vector, **options))
+            layers.append(Upsample(self.channels, size, from_vector, dtype=self.dtype_policy))
             if current not in held:
                 layers += self._blocks(current, 1)
         return layers
