@@ -88,6 +88,8 @@ setup(
         "tensorflow-datasets>=4.9.10,<5",
         # tensorflow-datasets imports it without declaring it.
         "importlib_resources>=6,<8",
+        # Nor this, which gets it past the page that Google Drive shows before CelebA.
+        "beautifulsoup4>=4.12,<5",
         "absl-py>=2.1,<3",
         "ml_collections>=1.0,<2",
         "numpy>=1.26,<3",

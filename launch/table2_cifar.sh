@@ -6,7 +6,8 @@
 #   distances bear its name.
 # Command: launch/table2_cifar.sh --data_dir=DIR [--budget=paper|short|smoke] [flags of
 #   sigma-vae-sweep]; again to go on. A try that downloads nothing:
-#   launch/table2_cifar.sh --budget=smoke --dataset=digits --extractor=NETWORK.keras
+#   launch/table2_cifar.sh --budget=smoke --config=cifar10_hvae_small --dataset=digits \
+#     --extractor=NETWORK.keras
 # Prints: the table beside the paper's figures, whether its orderings hold, and where it wrote.
 # Cost: 51 runs of 400 epochs (paper) or 34 of 2 (short); 2 hours an epoch on 2 cores: for GPUs.
 set -euo pipefail

@@ -46,6 +46,7 @@ CASES = {
         # Two updates are skipped, the gradients after them clipped.
         "skip_norm": 4.0,
         "max_skips": 2,
+        "ema_momentum": 0.5,
     },
 }
 

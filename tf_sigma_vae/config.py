@@ -157,6 +157,22 @@ class Config:
         return dataclasses.asdict(self)
 
 
+class _Fields(config_dict.ConfigDict):
+    """Fields of a config file; an option can be set to a value of another type than the file's.
+
+    What a plug-in takes is its own affair: a number where the file has a list.
+    """
+
+    def __setitem__(self, name, value):
+        if name.endswith("_options") and isinstance(value, dict | config_dict.ConfigDict):
+            of_any_type = {
+                key: config_dict.FieldReference(option, field_type=object)
+                for key, option in dict(value).items()
+            }
+            value = config_dict.ConfigDict(of_any_type)
+        super().__setitem__(name, value)
+
+
 def base() -> config_dict.ConfigDict:
     """What every config file starts from: all fields with their defaults.
 
@@ -167,7 +183,7 @@ def base() -> config_dict.ConfigDict:
         if value is None:
             (wanted,) = (t for t in typing.get_args(hints[name]) if t is not type(None))
             values[name] = config_dict.placeholder(wanted)
-    return config_dict.ConfigDict(values)
+    return _Fields(values)
 
 
 def describe() -> str:

@@ -20,7 +20,7 @@ def test_options_of_the_plug_in_that_is_not_taken_are_dropped(train):
 
 
 def test_options_of_a_hierarchy_are_dropped_with_it(train):
-    flat = ("--config.model=vae", "--config.network=conv28")
+    flat = ("--config.model=vae", "--config.network=conv28", "--config.num_train_steps=200")
     assert train("--dry_run", "--config=cifar10_hvae_small", "--dataset=digits", *flat) == 0
     assert '"model_options": {}' in train.output and '"network_options": {}' in train.output
     # One without the other.
@@ -44,3 +44,11 @@ def test_sizes_of_the_wrong_kind_are_named_before_any_data(train, value):
     options = ("--dataset=npz", "--config.dataset_options.path=/nowhere", "--config.network=dense")
     assert train("--dry_run", *options, f"--config.network_options.hidden_sizes={value}") != 0
     assert "hidden_sizes must be" in train.error
+
+
+def test_an_option_can_be_of_another_type_than_in_the_config_file(train):
+    # A list of a list, a number that becomes a list, and so on.
+    given = ["latents=[[4,1],[1,1]]", "latent_channels=[2]", "channels=4"]
+    options = [f"--config.network_options.{option}" for option in given]
+    command = ["--dry_run", "--config=cifar10_hvae_small", "--config.num_train_steps=200"]
+    assert train(*command, "--dataset=digits", *options) == 0

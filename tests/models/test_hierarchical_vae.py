@@ -246,6 +246,32 @@ def test_impossible_argument_is_refused(changes, message):
         models.HierarchicalVae(IMAGE_SHAPE, **{"network": "ladder32", **changes})
 
 
+def custom(network, **kwargs):
+    return models.HierarchicalVae(IMAGE_SHAPE, LATENT_SIZE, network=network, **kwargs)
+
+
+def test_layers_that_do_not_fit_are_refused(model):
+    up, down = model.networks
+    dense = keras.layers.Dense(3)
+    with pytest.raises(ValueError, match="network: Dense has no level_shapes"):
+        custom([dense, dense])
+    with pytest.raises(ValueError, match=r"the layers \(bottom_up, top_down\), got 1 of them"):
+        custom([up])
+    with pytest.raises(ValueError, match="latent_size is 7, the top of the network has 3"):
+        models.HierarchicalVae(IMAGE_SHAPE, 7, network=[up, down])
+    other = hierarchy(options=DETERMINISTIC).bottom_up
+    with pytest.raises(ValueError, match="level_shapes of the way up, .* are not those of the"):
+        custom([other, down])
+
+
+@pytest.mark.parametrize("temperature", [-0.5, float("nan"), float("inf")])
+def test_impossible_temperature_is_refused(model, temperature):
+    with pytest.raises(ValueError, match="temperature must be a number from 0, got"):
+        model.sample(1, temperature=temperature)
+    with pytest.raises(ValueError, match="temperature must be a number from 0, got"):
+        model.reconstructions_by_level(images(1), [[0, 1]], temperature)
+
+
 def test_flat_model_refuses_a_ladder_and_names_its_networks():
     with pytest.raises(
         ValueError, match="is for a ladder latent, the model has a flat one; .*conv28"

@@ -42,6 +42,20 @@ def test_latents_lie_on_the_first_map_that_is_small_enough(image_shape, maps):
     assert [c for *_, c in one_part] == [5, 5, 2, 3, 4]
 
 
+@pytest.mark.parametrize("image_shape", [(4, 4, 1), (3, 2, 1), (1, 1, 1)])
+def test_images_of_one_map_may_have_vectors_alone(image_shape):
+    options = {"channels": 4, "latents": ((1, 2),), "latent_channels": (), "num_blocks": 1}
+    up = ladder32.BottomUp(image_shape, 5, **options)
+    down = ladder32.TopDown(image_shape, 5, 3, True, **options)
+    features, _ = up(np.zeros((2, *image_shape), np.float32), draw=lambda _, p: p[..., :5])
+    assert [maps.shape for maps in features] == [(2, 1, 1, 4)] * 2
+    assert down([np.zeros((2, *s), np.float32) for s in down.level_shapes]).shape == (
+        2,
+        *image_shape[:2],
+        3,
+    )
+
+
 def test_latents_may_lie_on_maps_of_few_pixels():
     given = {"latents": ((3, 1), (2, 1), (1, 1)), "latent_channels": 2}
     assert shapes((9, 12, 1), **given) == [(1, 1, 5), (2, 2, 4), (3, 3, 4)]

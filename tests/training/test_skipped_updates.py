@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests._models import images, tiny_vae
 from tests.training._runs import metric_lines, tiny_config, train
 from tf_sigma_vae.config import OPTIMIZERS, Config
 from tf_sigma_vae.training import NonFiniteError
@@ -105,6 +106,48 @@ def test_what_is_not_skipped_is_clipped_by_the_smaller_norm():
     np.testing.assert_allclose(change(skipping, on, LARGE), clipped, rtol=FLOAT32, atol=1e-6)
 
 
+@pytest.mark.parametrize("num_skips", [0, 1, 3])
+def test_the_moving_average_starts_as_the_weights_also_where_the_first_updates_are_skipped(
+    num_skips,
+):
+    on, plain = variables(), variables()
+    skipping = built(on, ema_momentum=0.9)
+    for _ in range(num_skips):
+        apply(skipping, LARGE)
+    for average, start in zip(skipping._model_variables_moving_average, on, strict=True):
+        if num_skips:
+            np.testing.assert_array_equal(average.numpy(), start.numpy())
+    usual = built(plain, ema_momentum=0.9, skip_norm=0.0)
+    # The first update of all sets the average; the step of a skipped one has done so.
+    expected = values(plain)
+    for step in range(5):
+        apply(skipping, SMALL)
+        apply(usual, SMALL)
+        weight = 0.9 if step or num_skips else 0.0
+        expected = [
+            weight * a + (1 - weight) * w for a, w in zip(expected, values(plain), strict=True)
+        ]
+    for average, value in zip(skipping._model_variables_moving_average, expected, strict=True):
+        np.testing.assert_allclose(average.numpy(), value, rtol=FLOAT32, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_compiled_update_never_applies_what_is_no_number(value):
+    # XLA drops the error of the test below.
+    on = variables()
+    skipping = built(on, max_skips=2)
+    before = values(on)
+    update = tf.function(lambda *gradients: skipping.apply(list(gradients)), jit_compile=True)
+    for _ in range(4):
+        update(tf.constant([[value, 1.0]]), tf.constant([1.0]))
+    for old, new in zip(before, values(on), strict=True):
+        np.testing.assert_array_equal(new, old)
+    assert int(skipping.num_skips.numpy()) == 4
+    update(*(tf.constant(np.float32(g)) for g in SMALL))
+    assert all(np.isfinite(new).all() for new in values(on))
+    assert (values(on)[0] != before[0]).any()
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_gradient_that_is_no_number_is_skipped_and_after_so_many_an_error(value):
     on = variables()
@@ -139,6 +182,23 @@ def test_the_optimizer_of_a_saved_model_goes_on_counting():
     apply(again, LARGE)
     assert np.abs(change(again, on, LARGE)).sum() > 0
     assert int(again.num_skips.numpy()) == 2
+
+
+def test_an_update_that_the_loss_scale_drops_is_a_skip_without_a_norm():
+    model = tiny_vae("gaussian_fixed", dtype="mixed_float16")
+    inner = optimizer_lib.build(Config(optimizer="sgd", skip_norm=1e9), 100)
+    # So large a scale overflows float16 in the first step and not in the last ones.
+    outer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=2.0**24)
+    model.compile(outer)
+    rates, norms = [], []
+    for _ in range(24):
+        logs = model.train_on_batch(images(4), return_dict=True)
+        rates.append(float(logs["skip_rate"]))
+        norms.append(float(logs["gradient_norm"]))
+        model.reset_metrics()
+    assert rates[0] == 1.0 and rates[-1] == 0.0
+    assert all((norm == 0.0) == (rate == 1.0) for rate, norm in zip(rates, norms, strict=True))
+    assert int(inner.num_skips.numpy()) == 0
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])

@@ -147,7 +147,8 @@ def _require_flat(model, latent: str) -> None:
         raise NotMeasurableError(
             f"q(z|x) of a hierarchy of {model.num_levels} levels is no Gaussian of each image: "
             "below the top it depends on what was drawn above, so that the posterior of one image "
-            "at the draw of another takes a pass of the network for each pair of images. "
+            "at the draw of another takes a pass of the network for each pair of images, for a "
+            "bound that S images let be log S at most, far below the rate of all levels. "
             "latent='top' asks of the top level, where each image has one Gaussian"
         )
 

@@ -190,6 +190,8 @@ def model_information(
       ValueError: On images that it is not valid for.
       FloatingPointError: If a figure is not finite.
     """
+    # One level is all there is.
+    latent = "whole" if latent == "top" and model.num_levels == 1 else latent
     draws = posterior_draws(model, images, global_batch_size, latent)
     return posterior_information(*draws, model.seed, block_size, progress, latent)
 

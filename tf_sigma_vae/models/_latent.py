@@ -1,5 +1,6 @@
 """What all models say about their latent, whatever its structure: how it is drawn, and decoded."""
 
+import math
 from abc import abstractmethod
 
 import tensorflow as tf
@@ -131,10 +132,14 @@ class LatentStructure:
           seed: Same seed, same samples; the first do not depend on `n`.
           temperature: Factor on the scales of the prior.
 
+        Raises:
+          ValueError: On a temperature that is no number from 0.
+
         Returns:
           Triple `(likelihood, image, z)`: the distribution p(x|z), whose `mean()` is the clean
           sample; `image` `[n, H, W, C]` drawn from it, with the decoder's noise; `z`.
         """
+        require_temperature(temperature)
         z = self.sample_prior(noise.row_ids(num_samples, seed), temperature)
         likelihood = self.decode(z)
         return likelihood, likelihood.sample(seed=[seed, 1]), z
@@ -161,3 +166,13 @@ class LatentStructure:
         ids = tf.tile(noise.example_ids(x), [num_samples, 1])
         steps = tf.repeat(-numbers, tf.shape(x)[0])
         return tf.reshape(noise.fold(ids, self.seed, steps), [num_samples, -1, 2])
+
+
+def require_temperature(value) -> None:
+    """Checks a factor on the scales of the prior.
+
+    Raises:
+      ValueError: If it is no number from 0.
+    """
+    if not 0.0 <= value < math.inf:
+        raise ValueError(f"temperature must be a number from 0, got {value!r}")

@@ -87,6 +87,11 @@ class WithNetworks:
             channels = likelihood.params_channels(self.image_shape[-1])
             given = (self.image_shape, self.top_size, channels, network, self.network_options)
             network = self.make_networks(*given, dtype=self.dtype_policy, **options)
+        if len(network) != len(self.NETWORKS):
+            raise ValueError(
+                f"network must be a name or the layers ({', '.join(self.NETWORKS)}), "
+                f"got {len(network)} of them"
+            )
         for name, layer in zip(self.NETWORKS, network, strict=True):
             setattr(self, name, layer)
         self.build((None, *self.image_shape))

@@ -17,6 +17,7 @@ parts of it by counts that are not theirs where a batch splits unevenly.
 With several workers a step returns the loss alone; the metrics are read once an epoch.
 """
 
+import math
 import warnings
 
 import keras
@@ -80,7 +81,7 @@ class Steps:
 
         Args:
           is_skipped: Whether the last one was skipped, float32 0 or 1.
-          norm: Of the gradient of the global batch.
+          norm: Of the gradient of the global batch; infinite where it overflowed.
 
         Returns:
           What there is to report, by name.
@@ -91,12 +92,16 @@ class Steps:
         """Updates the weights; gives what there is to report of that."""
         innermost = getattr(self.optimizer, "inner_optimizer", self.optimizer)
         num_skips = getattr(innermost, "num_skips", None)
-        before = None if num_skips is None else tf.identity(num_skips)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        if before is None:
+        if num_skips is None:
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
             return {}
-        is_skipped = tf.cast(num_skips - before, tf.float32)
-        return self.track_update(is_skipped, tf.convert_to_tensor(innermost.gradient_norm))
+        skips, steps = tf.identity(num_skips), tf.identity(innermost.iterations)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        # The loss scale of mixed_float16 drops an update that overflows before it comes here.
+        is_dropped = tf.equal(steps, innermost.iterations)
+        is_skipped = tf.cast(is_dropped | (num_skips > skips), tf.float32)
+        norm = tf.where(is_dropped, math.inf, tf.convert_to_tensor(innermost.gradient_norm))
+        return self.track_update(is_skipped, norm)
 
     def get_config(self):
         """Constructor arguments, for `from_config`."""

@@ -13,11 +13,12 @@ and those `z_<i` depend on `b_i`: there the closed form would be that of another
 
 How q is made of the parameters that the network gives, `merge`:
 
-* `"residual"`: `N(loc_p + scale_p * d_loc, scale_p * exp(d_log_scale))` (Vahdat & Kautz 2020,
-  Sec. 3.2), the parameters from the image and the state above;
+* `"residual"`: `N(loc_p + scale_p * d_loc, scale_p * exp(d_log_scale))`, the parameters from the
+  image and the state above (after Vahdat & Kautz 2020, Sec. 3.2, whose shift is not in units of
+  `scale_p`: here the rate does not depend on the scale of p);
 * `"precision"`: the product of p and of a Gaussian that is made of the image alone, weighted by
   their precisions (Sonderby et al. 2016, Eq. 8 and 9);
-* `"concat"`: the parameters from the image and the state above (Kingma et al. 2016, Sec. 4).
+* `"concat"`: the parameters from the image and the state above, joined (as Child 2021, Sec. 3).
 
 At the top, and for `b_i`, it is the network's Gaussian itself. Log-scales of p and of what the
 network gives for q are bounded, `l = bound * tanh(raw / bound)`: smoothly, and nearly unchanged
@@ -32,14 +33,18 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tf_sigma_vae import networks
+from tf_sigma_vae import networks, noise
 from tf_sigma_vae.likelihoods import Likelihood
 from tf_sigma_vae.models._base import LatentVariableModel
 from tf_sigma_vae.models._gaussian_levels import check_options
+from tf_sigma_vae.models._latent import require_temperature
 from tf_sigma_vae.models._levels import Levels, copies
 from tf_sigma_vae.models._output import Inference
 
 tfd = tfp.distributions
+
+_PRIOR_STREAM = 1
+"""Of the draws from p below those from q."""
 
 
 @keras.saving.register_keras_serializable("tf_sigma_vae")
@@ -111,11 +116,33 @@ class HierarchicalVae(LatentVariableModel):
 
     def build(self, input_shape):
         """Creates the weights, and the metrics of the levels."""
+        self._check_networks()
         self._levels = Levels(*self.networks, self.merge, self.log_scale_bound)
         for level in range(self.num_levels):
             name = _rate_name(level)
             self._trackers[name] = keras.metrics.Mean(name=name)
         super().build(input_shape)
+
+    def _check_networks(self) -> None:
+        """Checks layers of one's own, which `networks.find` has not seen.
+
+        Raises:
+          ValueError: If they are for a flat latent, or do not fit the model or one another.
+        """
+        up, down = self.networks
+        if not hasattr(down, "level_shapes"):
+            raise ValueError(
+                f"network: {type(down).__name__} has no level_shapes; layers for levels are those "
+                "that offer what BottomUp and TopDown of networks.ladder32 do"
+            )
+        if list(getattr(up, "level_shapes", down.level_shapes)) != list(down.level_shapes):
+            raise ValueError(
+                f"network: level_shapes of the way up, {list(up.level_shapes)}, are not those of "
+                f"the way down, {list(down.level_shapes)}"
+            )
+        top = math.prod(down.level_shapes[0])
+        if top != self.top_size:
+            raise ValueError(f"latent_size is {self.top_size}, the top of the network has {top}")
 
     # -- levels
 
@@ -209,13 +236,16 @@ class HierarchicalVae(LatentVariableModel):
           from q(z|x), the others from p given those above them. Row 0 knows nothing of `x`.
 
         Raises:
-          ValueError: If a temperature is given without ids.
+          ValueError: If a temperature is given without ids, or is no number from 0.
         """
+        require_temperature(temperature)
         if noise_ids is None and temperature != 0.0:
             raise ValueError(f"temperature={temperature:g} takes noise_ids, those of the draws")
         self.check_images(x)
         inferred = self._levels.inferred(x, noise_ids)
-        generated = self._levels.generated(noise_ids, temperature)
+        # Of its own stream: what is drawn on the way up would be drawn again below.
+        own_ids = None if noise_ids is None else noise.fold(noise_ids, _PRIOR_STREAM)
+        generated = self._levels.generated(own_ids, temperature)
         state, means = self._levels.start(x), []
         for level in range(self.num_levels + 1):
             end, _ = self._levels.descend(state, generated, level)

@@ -44,6 +44,9 @@ class Ladder(keras.layers.Layer):
         self.latents = _pairs(self.latents)
         for name in ("latent_size", "channels", "num_blocks"):
             _require_whole(name, getattr(self, name))
+        for name in ("stochastic_bottom_up", "rematerialize"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
         smallest = min([SMALLEST_MAP, *(r for r, _ in self.latents if r > 1)])
         self.map_sizes = [self.image_shape[:2]]
         while max(self.map_sizes[-1]) > smallest:

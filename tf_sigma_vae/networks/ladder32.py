@@ -74,12 +74,12 @@ class BottomUp(Ladder):
             latents=latents,
             latent_channels=latent_channels,
             num_blocks=num_blocks,
-            stochastic_bottom_up=bool(stochastic_bottom_up),
-            rematerialize=bool(rematerialize),
+            stochastic_bottom_up=stochastic_bottom_up,
+            rematerialize=rematerialize,
         )
         # From here on the finest level first.
         levels = self.levels[::-1]
-        place = min(levels[0].place, 1)
+        place = min(levels[0].place, len(self.map_sizes) - 1, 1)
         self.entry = self._convolution(channels, 5, strides=1 + place)
         self.paths, self.parameters, self.projections = [], [], []
         for level in levels:
@@ -186,8 +186,8 @@ class TopDown(Ladder):
             latents=latents,
             latent_channels=latent_channels,
             num_blocks=num_blocks,
-            stochastic_bottom_up=bool(stochastic_bottom_up),
-            rematerialize=bool(rematerialize),
+            stochastic_bottom_up=stochastic_bottom_up,
+            rematerialize=rematerialize,
         )
         self.params_channels, self.is_joint = params_channels, bool(is_joint)
         self.priors, self.posteriors, self.projections, self.paths = [], [], [], []

@@ -4,9 +4,10 @@ The optimizers are Keras's own with three changes. Clipping acts on the gradient
 batch, so that it means the same on any number of replicas (Keras clips each replica's part before
 the sum). A gradient far above the usual can be skipped (Child 2021, Sec. 3.2: deep hierarchies meet
 some), but not for ever: after so many in a row the limit is taken to be too low, and such gradients
-are clipped to it until one is below it again. The moving average of the weights stays beside them
-until it is asked for, so that training can go on after a `fit` (Keras overwrites the weights at the
-end of every `fit`).
+are clipped to it until one is below it again. One that is not finite is never applied, and after as
+many an error; XLA drops the error, and `skip_rate` alone tells. The moving average of the weights
+stays beside them until it is asked for, so that training can go on after a `fit` (Keras overwrites
+the weights at the end of every `fit`).
 """
 
 import keras
@@ -18,7 +19,8 @@ from tf_sigma_vae.config import MAX_SKIPS, Config
 class ReplicaExact:
     """Mixin for Keras optimizers: limits on the norm of the global gradient, average on request.
 
-    Weight decay leaves out biases and the decoder's scale.
+    Weight decay leaves out biases, the decoder's scale, and what sets no size: the direction of a
+    kernel of `WeightNormConv`, whose size `g` decays.
 
     Attributes:
       num_skips: Variable, the updates skipped so far; None without `skip_norm`.
@@ -46,7 +48,8 @@ class ReplicaExact:
         self.clip_norm, self.skip_norm = float(clip_norm), float(skip_norm)
         self.max_skips, self.num_skips, self.gradient_norm = int(max_skips), None, None
         # Here, because Keras keeps it in no config: a loaded optimizer leaves them out too.
-        self.exclude_from_weight_decay(var_names=["log_scale", "log_concentration", "bias"])
+        undecayed = ["log_scale", "log_concentration", "bias", "^v$", "^initial$"]
+        self.exclude_from_weight_decay(var_names=undecayed)
 
     def build(self, variables):
         """Creates the variables."""
@@ -91,9 +94,10 @@ class ReplicaExact:
     def _count_skip(self, norm) -> tf.Tensor:
         """Whether this update is skipped; a norm that is no number is a large one."""
         # Not by `~(norm <= limit)`, which TensorFlow's graph optimizer makes `norm > limit`.
-        is_too_large = (norm > self.skip_norm) | ~tf.math.is_finite(norm)
+        is_finite = tf.math.is_finite(norm)
+        is_too_large = (norm > self.skip_norm) | ~is_finite
         in_a_row = tf.convert_to_tensor(self._too_large_in_a_row)
-        is_skipped = is_too_large & (in_a_row < self.max_skips)
+        is_skipped = is_too_large & ((in_a_row < self.max_skips) | ~is_finite)
         self._too_large_in_a_row.assign(tf.where(is_too_large, in_a_row + 1, 0))
         self.num_skips.assign_add(tf.cast(is_skipped, tf.int64))
         self.gradient_norm.assign(norm)
@@ -101,29 +105,38 @@ class ReplicaExact:
 
     def _apply_unless(self, is_skipped, gradients, norm, variables) -> None:
         """Updates the variables, or counts the step alone."""
+        what = f"non-finite gradient, after {self.max_skips} skipped updates"
+        is_hopeless = self._too_large_in_a_row > self.max_skips
         update = super().apply
 
         def skip():
-            self.iterations.assign_add(1)
+            checked = tf.debugging.check_numerics(tf.where(is_hopeless, norm, 0.0), what)
+            with tf.control_dependencies([checked]):
+                self._start_averages()
+                self.iterations.assign_add(1)
 
-        def apply(gradients, norm):
-            # Clipping makes no number of what is none.
-            what = f"non-finite gradient, after {self.max_skips} skipped updates"
-            with tf.control_dependencies([tf.debugging.check_numerics(norm, what)]):
-                update([tf.identity(gradient) for gradient in gradients], variables)
+        def apply(gradients):
+            update([tf.identity(gradient) for gradient in gradients], variables)
 
         context = tf.distribute.get_replica_context()
         if context is None or context.num_replicas_in_sync == 1:
-            tf.cond(is_skipped, skip, lambda: apply(gradients, norm))
+            tf.cond(is_skipped, skip, lambda: apply(gradients))
             return
 
         # The updates of replicas meet across them, which no branch inside of one may.
-        def across(strategy, is_skipped, *given):
+        def across(strategy, is_skipped, gradients):
             is_skipped = strategy.experimental_local_results(is_skipped)[0]
             run = strategy.extended.call_for_each_replica
-            tf.cond(is_skipped, skip, lambda: run(apply, args=given))
+            tf.cond(is_skipped, skip, lambda: run(apply, args=(gradients,)))
 
-        context.merge_call(across, args=(is_skipped, gradients, norm))
+        context.merge_call(across, args=(is_skipped, gradients))
+
+    def _start_averages(self) -> None:
+        """What Keras does in the update at step 0 alone: averages start as the weights."""
+        averages = self._model_variables_moving_average if self.use_ema else []
+        is_first = tf.equal(tf.convert_to_tensor(self.iterations), 0)
+        for variable, average in zip(self._trainable_variables, averages, strict=self.use_ema):
+            average.assign(tf.where(is_first, variable, average))
 
     def finalize_variable_values(self, var_list):
         """Keras hook at the end of every `fit`: leaves the weights alone."""
