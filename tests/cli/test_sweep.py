@@ -27,8 +27,11 @@ def trainings(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--sweep=table4"], ["error: unknown sweep 'table4'; known: beta, decoders, table3, fig"]),
-        (["--sweep="], ["error: --sweep is needed: one of beta, decoders, table3, figure4"]),
+        (
+            ["--sweep=table4"],
+            ["error: unknown sweep 'table4'; known: beta, decoders, decoders_cifar"],
+        ),
+        (["--sweep="], ["error: --sweep is needed: one of beta, decoders, decoders_cifar"]),
         (["--budget=large"], ["error: unknown budget 'large'; known: paper, short, smoke"]),
         (["--measures=fid"], ["unknown measure 'fid'; known: information, distances"]),
         (["--measures=distances"], ["needs an --extractor: inception_2015, ", "or a path"]),

@@ -1,7 +1,7 @@
 """Every likelihood on levels of latents: saved, loaded, exported, in bfloat16, on replicas, by XLA.
 
-One is tried by default, the others take minutes and are slow; `gaussian_optimal` is in the modules
-that walk the networks. To compile a step, `test_xla` has all of them.
+They take minutes and are slow; by default `gaussian_optimal` on levels is in the modules that walk
+the networks. To compile a step, `test_xla` has all of them.
 """
 
 import keras
@@ -17,11 +17,9 @@ from tf_sigma_vae.export import precision
 
 SHAPE = (8, 10, 3)
 BATCH = 4
-BY_DEFAULT = ("logistic_mixture",)
-LIKELIHOODS = [
-    pytest.param(name, marks=() if name in BY_DEFAULT else pytest.mark.slow)
-    for name in plugins.names("likelihoods")
-]
+LIKELIHOODS = plugins.names("likelihoods")
+
+pytestmark = pytest.mark.slow
 REORDERED = 1e-4
 """Relative: float32 sums of some hundred terms, grouped by another compiler."""
 
@@ -85,9 +83,8 @@ def test_an_exported_model_decodes_to_the_same_distribution(trained, name, tmp_p
     np.testing.assert_allclose(answer["log_prob"] - answer["rate"], answer["elbo"], rtol=REORDERED)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", plugins.names("likelihoods"))
+@pytest.mark.parametrize("name", LIKELIHOODS)
 def test_replicas_train_a_hierarchy_as_one_device_does(name):
     case = f"{name} in levels"
     found = printed_by("benchmarks._equality", "3", case)
