@@ -6,6 +6,7 @@ holds one MirroredStrategy only: hence a process for each number of replicas.
 """
 
 import json
+import re
 import sys
 from typing import NamedTuple
 from unittest import mock
@@ -176,9 +177,10 @@ class Recorder(keras.callbacks.Callback):
 
 
 def _arrays(variables) -> dict[str, np.ndarray]:
-    # By their number: paths differ where two models of a process have layers of one name.
-    read = keras.ops.convert_to_numpy
-    return {f"{i} {v.name}": np.array(read(v), np.float64) for i, v in enumerate(variables)}
+    # By their number: paths differ where two models of a process have layers of one name, and so do
+    # the names that Keras gives to layers without one, by a count of them.
+    read, names = keras.ops.convert_to_numpy, [re.sub(r"_\d+", "", v.name) for v in variables]
+    return {f"{i} {n}": np.array(read(variables[i]), np.float64) for i, n in enumerate(names)}
 
 
 def _relative_difference(one: list[np.ndarray], other: list[np.ndarray]) -> float:

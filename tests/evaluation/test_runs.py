@@ -99,3 +99,7 @@ def test_a_place_that_cannot_be_written_to_is_said(run, tmp_path):
 def test_columns_are_named_after_the_folder_unless_two_are_alike():
     assert runs.column_names(["runs/a", "runs/b/"]) == ["a", "b"]
     assert runs.column_names(["x/a", "y/a", "y/b"]) == ["x/a", "y/a", "b"]
+    # Long paths differ where a legend still shows it.
+    assert runs.column_names(["/p/q/x/runs/a", "/p/q/y/runs/a"]) == ["x/runs/a", "y/runs/a"]
+    assert runs.column_names(["/p/a", "/p/q/a"]) == ["a", "q/a"]
+    assert runs.column_names(["/p/a", "/p/a"]) == ["/p/a", "/p/a"]

@@ -130,8 +130,16 @@ def check_images_wanted(split: str, num_examples: int) -> None:
 
 
 def column_names(paths: list[str]) -> list[str]:
-    """Short names of workdirs: their last folder, or the whole path where two would be the same."""
-    names = [os.path.basename(os.path.normpath(path)) for path in paths]
-    return [
-        path if names.count(name) > 1 else name for path, name in zip(paths, names, strict=True)
-    ]
+    """Short names of workdirs: the last folder, or where two have the same, what tells them apart.
+
+    `["a/x/run", "a/y/run", "a/z"]` -> `["x/run", "y/run", "z"]`.
+    """
+    folders = [os.path.normpath(path).split(os.sep) for path in paths]
+    names = []
+    for parts in folders:
+        alike = [other for other in folders if other[-1] == parts[-1]]
+        levels = enumerate(zip(*alike, strict=False))
+        first = next((level for level, group in levels if len(set(group)) > 1), 0)
+        # The whole path, of one that is given twice.
+        names.append(os.sep.join(parts[first:] if len(alike) > 1 else parts[-1:]))
+    return names
