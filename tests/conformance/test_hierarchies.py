@@ -20,6 +20,9 @@ BATCH = 4
 LIKELIHOODS = plugins.names("likelihoods")
 
 pytestmark = pytest.mark.slow
+# As elsewhere, but that the gradient of a normalised kernel's direction is the small rest of two
+# large numbers. Measured over all likelihoods: 5.6e-5, 2.3e-5 in the weights.
+ON_REPLICAS = FLOAT32 | {"gradients": 2e-4, "weights": 1e-4}
 REORDERED = 1e-4
 """Relative: float32 sums of some hundred terms, grouped by another compiler."""
 
@@ -88,4 +91,4 @@ def test_an_exported_model_decodes_to_the_same_distribution(trained, name, tmp_p
 def test_replicas_train_a_hierarchy_as_one_device_does(name):
     case = f"{name} in levels"
     found = printed_by("benchmarks._equality", "3", case)
-    require_small(dict(found[case]), FLOAT32)
+    require_small(dict(found[case]), ON_REPLICAS)

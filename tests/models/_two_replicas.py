@@ -55,11 +55,13 @@ def _one_step(case, is_replicated):
         gradient_accumulation_steps=NUM_PARTS if in_parts and is_replicated else 1,
     )
     model.compile(keras.optimizers.SGD(1e-3))
-    examples = _examples(GLOBAL_BATCH_SIZE + bool(in_parts))
+    # A convolution of no rows fails on CPUs: see `training.strategy.check_shares`.
+    rest = 2 if name == "hierarchy" else 1
+    examples = _examples(GLOBAL_BATCH_SIZE + rest * bool(in_parts))
     dataset = tf.data.Dataset.from_tensor_slices(examples).batch(GLOBAL_BATCH_SIZE)
     history = model.fit(dataset, epochs=2, shuffle=False, verbose=0).history
     if in_parts:
-        held_out = tf.data.Dataset.from_tensor_slices(_examples(5)).batch(4)
+        held_out = tf.data.Dataset.from_tensor_slices(_examples(4 + rest)).batch(4)
         evaluated = model.evaluate(held_out, verbose=0, return_dict=True)
         history |= {f"test_{key}": [value] for key, value in evaluated.items()}
     # The values of the first replica, and whether the others hold the same.

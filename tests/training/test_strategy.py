@@ -162,3 +162,28 @@ def test_several_steps_an_execution_are_refused_with_several_workers():
     with pytest.raises(ValueError, match=r"steps_per_execution \(4\) must be 1 with several work"):
         strategy.check(Workers(), Config(steps_per_execution=4))
     strategy.check(TWO, Config(steps_per_execution=4))
+
+
+def model_with(*shapes):
+    weights = [types.SimpleNamespace(shape=shape) for shape in shapes]
+    return types.SimpleNamespace(trainable_weights=weights)
+
+
+def test_convolutions_of_no_examples_on_cpus_are_refused_before_they_fail(monkeypatch):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    convolves, dense = model_with((3, 3, 2, 4), (4,)), model_with((5, 4), (4,))
+    config, dropping = Config(global_batch_size=8), Config(global_batch_size=8, drop_remainder=True)
+    with pytest.raises(ValueError, match="last batch of train has 1 of 17 examples for 2 replicas"):
+        strategy.check_shares(TWO, config, convolves, {"train": 17})
+    for given in (config, dropping):
+        with pytest.raises(ValueError, match="last batch of validation has 1 of 9 examples for 2"):
+            strategy.check_shares(TWO, given, convolves, {"train": 16, "validation": 9})
+    # Nobody is left without one, or nothing convolves.
+    strategy.check_shares(TWO, config, convolves, {"train": 16, "validation": 8})
+    strategy.check_shares(TWO, config, convolves, {"train": 18, "validation": 2})
+    strategy.check_shares(TWO, config, dense, {"train": 17})
+    strategy.check_shares(TWO, dropping, convolves, {"train": 17})
+    one = types.SimpleNamespace(num_replicas_in_sync=1)
+    strategy.check_shares(one, config, convolves, {"train": 17})
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    strategy.check_shares(TWO, config, convolves, {"train": 17})

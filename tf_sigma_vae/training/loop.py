@@ -100,6 +100,9 @@ def _train(config, files, distribution, data_dir, download, verbose, stop_reques
     num_steps = build.num_train_steps(config, len(splits.train))
     with distribution.scope():
         model = compiled_model(config, splits.train.shape[1:], num_steps)
+    seen = {"train": splits.train, "validation": splits.validation}
+    sizes = {name: len(images) for name, images in seen.items() if images is not None}
+    strategy.check_shares(distribution, config, model, sizes)
     is_chief = agreement.is_chief(distribution)
     # Only now: what cannot be built must not leave a workdir that refuses the corrected config.
     checkpoints = _opened(files, config, data_dir, model, num_steps)

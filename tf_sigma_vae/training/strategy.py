@@ -9,6 +9,7 @@ import os
 import signal
 from typing import NamedTuple
 
+import keras
 import tensorflow as tf
 
 from tf_sigma_vae.config import Config
@@ -139,7 +140,7 @@ def check(strategy: tf.distribute.Strategy, config: Config) -> None:
     Raises:
       ValueError: Naming the combination and what to choose instead.
     """
-    on_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
+    on_tpu = _on_tpu(strategy)
     if on_tpu:
         _check_tpu(config)
     _check_replicas(
@@ -148,6 +149,40 @@ def check(strategy: tf.distribute.Strategy, config: Config) -> None:
         compiles=on_tpu or bool(tf.config.list_logical_devices("GPU")),
         several_workers=isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy),
     )
+
+
+def check_shares(
+    strategy: tf.distribute.Strategy, config: Config, model: keras.Model, sizes: dict[str, int]
+) -> None:
+    """Refuses a last batch that leaves replicas on CPUs without an example for their convolutions.
+
+    oneDNN gives the convolution of no rows the channels of its input, and the next one fails.
+
+    Args:
+      strategy: The strategy.
+      config: The configuration.
+      model: The model; one without convolutions takes any share.
+      sizes: Number of examples of the training and validation images, by split.
+
+    Raises:
+      ValueError: Naming the batch and what to choose instead.
+    """
+    replicas = strategy.num_replicas_in_sync
+    convolves = any(len(weight.shape) == 4 for weight in model.trainable_weights)
+    on_cpu = not tf.config.list_logical_devices("GPU") and not _on_tpu(strategy)
+    uses_onednn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0"
+    for split, size in sizes.items():
+        rest = 0 if config.drop_remainder and split == "train" else size % config.global_batch_size
+        if convolves and on_cpu and uses_onednn and 0 < rest < replicas:
+            raise ValueError(
+                f"the last batch of {split} has {rest} of {size} examples for {replicas} replicas, "
+                "and on CPUs TensorFlow's convolutions (oneDNN) fail on none: choose another "
+                "global_batch_size or validation_fraction, or set TF_ENABLE_ONEDNN_OPTS=0"
+            )
+
+
+def _on_tpu(strategy) -> bool:
+    return isinstance(strategy, tf.distribute.TPUStrategy)
 
 
 def check_workers(cluster: Cluster, config: Config) -> None:
