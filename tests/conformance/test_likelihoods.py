@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tests._models import images, set_weights, tiny_vae
-from tf_sigma_vae import likelihoods, networks, plugins
+from tf_sigma_vae import likelihoods, plugins
 
 tfd = tfp.distributions
 
@@ -18,9 +18,9 @@ LIKELIHOODS, NETWORKS = plugins.names("likelihoods"), plugins.names("networks")
 PAIRS = [(likelihood, network) for likelihood in LIKELIHOODS for network in NETWORKS]
 # What takes seconds: every likelihood and every network, not every pair of them.
 SOME_PAIRS = [pair for pair in PAIRS if "dense" in pair or "gaussian_optimal" in pair]
-# A ladder of latents takes as long to trace as some of the others together.
-FLAT = [name for name in NETWORKS if networks.latent_of(name) == "flat"]
-TRACED_PAIRS = [pair for pair in PAIRS if pair[1] in FLAT or pair in SOME_PAIRS]
+TRACED_PAIRS = [
+    pytest.param(*pair, marks=() if pair in SOME_PAIRS else pytest.mark.slow) for pair in PAIRS
+]
 BATCH = 4
 # XLA fuses and reorders sums over some hundred elements.
 COMPILED = {"rtol": 2e-4, "atol": 2e-4}

@@ -49,6 +49,7 @@ def test_a_missing_config_is_named(capsys):
     assert "must be a config file, got 'nowhere.py'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_small_hierarchy_is_measured(tmp_path):
     config = tmp_path / "tiny.py"
     config.write_text(
