@@ -112,6 +112,8 @@ def stablehlo_operations(program: str) -> collections.Counter:
 
 def stablehlo_types(program: str) -> set[str]:
     """The element types of all tensors of a program, `f32` ..."""
+    # A layout that is noted at a transpose is no tensor of the program.
+    program = re.sub(r"result_layout = dense<[^>]*> : tensor<\d+xindex>", "", program)
     return set(re.findall(r"tensor<(?:[\d?]+x)*(\w+)", program))
 
 
