@@ -7,7 +7,6 @@ reconstructions.png, interpolations.png, traversals.png; of a hierarchy also lev
 levels add to an image, one by one. The same seed gives the same bytes.
 """
 
-import math
 import os
 import sys
 
@@ -17,6 +16,7 @@ from PIL import Image
 from tf_sigma_vae.cli import _command
 from tf_sigma_vae.evaluation import runs, samples
 from tf_sigma_vae.likelihoods import NotCalibratedError
+from tf_sigma_vae.models._latent import require_temperature
 from tf_sigma_vae.workdir import WorkdirError
 
 PROGRAM = "sigma-vae-sample"
@@ -72,8 +72,7 @@ def sample(
         raise ValueError(f"seed must not be negative, got {seed}")
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-    if not 0.0 <= temperature < math.inf:
-        raise ValueError(f"temperature must be a number from 0, got {temperature}")
+    require_temperature(temperature)
     runs.check_images_wanted(split, num_examples=0)
     run = runs.FinishedRun(workdir)
     output = output or run.workdir.samples

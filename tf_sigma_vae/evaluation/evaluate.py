@@ -190,7 +190,7 @@ def _most_figures(model, x) -> dict[str, tf.Tensor]:
     values = elbo.terms(output) | elbo.plug_in_terms(model.likelihood, output, x)
     values["mse"] = reconstruction.mean_squared_error(output, x)
     if model.num_levels > 1:
-        values |= levels.rates(output)
+        values |= model.group_metrics(output)
     else:
         values["posterior_mean"] = output.posterior.mean()
     log_scale = model.likelihood.log_scale(output.likelihood)

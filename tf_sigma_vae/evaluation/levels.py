@@ -6,12 +6,8 @@ which can be negative where a network draws parts of a latent on the way up.
 
 from collections.abc import Iterable, Sequence
 
-import tensorflow as tf
-
-from tf_sigma_vae.models import Output
-
 PREFIX = "rate_level_"
-"""Of the names of metrics, here and in metrics.jsonl; the number of the level follows."""
+"""Of the names that `HierarchicalVae.group_metrics` gives them, here and in metrics.jsonl."""
 
 UNIT = "nats"
 
@@ -22,12 +18,6 @@ CONVENTIONS = {
     "above, and no threshold is right for levels whose prior has no unit scale",
 }
 """What an evaluation says of a hierarchy beside, or instead of, its other conventions."""
-
-
-def rates(output: Output) -> dict[str, tf.Tensor]:
-    """The rate of each level by the name of the metric, `[B]` each, nats."""
-    by_level = tf.unstack(output.rate_groups, axis=1)
-    return {f"{PREFIX}{level}": rate for level, rate in enumerate(by_level)}
 
 
 def names_among(names: Iterable[str]) -> list[str]:

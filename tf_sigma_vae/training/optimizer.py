@@ -115,19 +115,16 @@ class ReplicaExact:
                 self._start_averages()
                 self.iterations.assign_add(1)
 
-        def apply(gradients):
-            update([tf.identity(gradient) for gradient in gradients], variables)
-
         context = tf.distribute.get_replica_context()
         if context is None or context.num_replicas_in_sync == 1:
-            tf.cond(is_skipped, skip, lambda: apply(gradients))
+            tf.cond(is_skipped, skip, lambda: update(gradients, variables))
             return
 
         # The updates of replicas meet across them, which no branch inside of one may.
         def across(strategy, is_skipped, gradients):
             is_skipped = strategy.experimental_local_results(is_skipped)[0]
             run = strategy.extended.call_for_each_replica
-            tf.cond(is_skipped, skip, lambda: run(apply, args=(gradients,)))
+            tf.cond(is_skipped, skip, lambda: run(update, args=(gradients, variables)))
 
         context.merge_call(across, args=(is_skipped, gradients))
 
