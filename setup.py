@@ -26,6 +26,9 @@ def read_description() -> str:
 # For `sigma-vae-export --convert=onnx`; TFLite needs nothing.
 CONVERT = ["tf2onnx>=1.17,<2", "onnxruntime>=1.20,<2"]
 
+# For `video_folder`, which decodes video files; it brings its own FFmpeg.
+VIDEO = ["av>=14,<20"]
+
 TEST = [
     "pytest>=8.2,<10",
     "pytest-timeout>=2.3,<3",
@@ -41,6 +44,7 @@ TEST = [
     # The server double of the tests, and the client's gRPC route; see `serving` below.
     "grpcio>=1.60,<2",
     *CONVERT,
+    *VIDEO,
 ]
 
 setup(
@@ -107,6 +111,7 @@ setup(
         # installs it with `pip install --no-deps tensorflow-serving-api`.
         "serving": ["grpcio>=1.60,<2"],
         "convert": CONVERT,
+        "video": VIDEO,
         "benchmark": ["torch>=2.4,<3"],
     },
     entry_points={

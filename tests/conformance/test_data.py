@@ -1,4 +1,4 @@
-"""Every dataset plug-in keeps the contract of `ImageDataset`: a new file is tested as it is."""
+"""Every dataset plug-in keeps the contract of its base: a new file is tested as it is."""
 
 import inspect
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tf_sigma_vae import plugins
-from tf_sigma_vae.data import _base
+from tf_sigma_vae.data import _base, _videos
 
+BASES = (_base.ImageDataset, _videos.VideoDataset)
 NAMES = plugins.names("data")
 # A missing source is said without a network and without waiting for one.
 
@@ -22,13 +23,13 @@ def needs_files(plugin):
 
 
 def test_the_walk_finds_the_plug_ins_and_not_the_pipeline():
-    assert {"digits", "mnist", "npz"} <= set(NAMES)
+    assert {"digits", "mnist", "npz", "video_npz"} <= set(NAMES)
     assert "pipeline" not in NAMES
 
 
 def test_plug_in_is_a_documented_dataset(plugin):
-    assert issubclass(plugin, _base.ImageDataset)
-    assert plugin.__doc__ != _base.ImageDataset.__doc__
+    assert issubclass(plugin, BASES)
+    assert plugin.__doc__ not in [base.__doc__ for base in BASES]
     assert inspect.getdoc(plugin)
     assert plugin.plugin_name() in NAMES
 

@@ -107,8 +107,8 @@ def held_out(num_examples: int, fraction: float, seed: int, source: str) -> np.n
     num_held_out = round(num_examples * fraction)
     if not 0 < num_held_out < num_examples:
         raise ValueError(
-            f"{source}: a fraction of {fraction} keeps {num_held_out} of {num_examples} images "
-            "out of training, which leaves a split empty"
+            f"{source}: a fraction of {fraction} keeps {num_held_out} of {num_examples} "
+            "examples out of training, which leaves a split empty"
         )
     order = np.random.default_rng(seed).permutation(num_examples)
     return np.isin(np.arange(num_examples), order[:num_held_out])

@@ -5,13 +5,8 @@ import pathlib
 
 import numpy as np
 import tqdm
-from PIL import Image, ImageOps
 
-from tf_sigma_vae.data import _base, _options, _resize
-
-_SUFFIXES = (".png", ".jpg", ".jpeg")
-_MODES = {1: "L", 3: "RGB"}
-_EIGHT_BIT_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
+from tf_sigma_vae.data import _base, _decoding, _options, _resize
 
 
 class ImageFolder(_base.ImageDataset):
@@ -47,7 +42,7 @@ class ImageFolder(_base.ImageDataset):
         self.path = path
         self.image_size = _options.image_size(image_size)
         self.resize = _options.choice("resize", resize, _resize.METHODS)
-        self.channels = _options.choice("channels", channels, tuple(_MODES))
+        self.channels = _options.choice("channels", channels, tuple(_decoding.MODES))
         self.test_fraction = _options.fraction("test_fraction", test_fraction)
         self.split_seed = _options.integer("split_seed", split_seed, minimum=0)
 
@@ -67,7 +62,8 @@ class ImageFolder(_base.ImageDataset):
         paths = image_paths(folder)
         size = self.image_size
         images = None
-        decoded = _resize.in_parallel(self._decode, paths)
+        wanted = _decoding.Wanted(self.channels, self.image_size, self.resize)
+        decoded = _resize.in_parallel(lambda path: _decoding.picture(path, wanted), paths)
         # disable=None: no bar where the output is not a terminal.
         progress = tqdm.tqdm(decoded, "Decoding images", len(paths), disable=None, leave=False)
         for index, image in enumerate(progress):
@@ -82,20 +78,6 @@ class ImageFolder(_base.ImageDataset):
             images[index] = image
         return images
 
-    def _decode(self, path: pathlib.Path) -> np.ndarray:
-        try:
-            with Image.open(path) as image:
-                mode = image.mode
-                if mode in _EIGHT_BIT_MODES:
-                    image = ImageOps.exif_transpose(image).convert(_MODES[self.channels])
-        except (OSError, SyntaxError, ValueError) as error:
-            raise ValueError(f"{path} cannot be decoded as an image: {error}") from error
-        if mode not in _EIGHT_BIT_MODES:
-            raise ValueError(f"{path} is not an 8-bit image (its mode is {mode})")
-        if self.image_size:
-            image = _resize.fit(image, self.image_size, self.resize)
-        return np.asarray(image).reshape(image.height, image.width, self.channels)
-
 
 def image_paths(folder: pathlib.Path) -> list[pathlib.Path]:
     """PNG and JPEG files in a folder and its subfolders, sorted by name, none of them hidden.
@@ -107,7 +89,11 @@ def image_paths(folder: pathlib.Path) -> list[pathlib.Path]:
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         shown = [name for name in files if not name.startswith(".")]
-        paths += [pathlib.Path(parent, name) for name in shown if name.lower().endswith(_SUFFIXES)]
+        paths += [
+            pathlib.Path(parent, name)
+            for name in shown
+            if name.lower().endswith(_decoding.PICTURES)
+        ]
     if not paths:
-        raise FileNotFoundError(f"there are no {', '.join(_SUFFIXES)} files in {folder}")
+        raise FileNotFoundError(f"there are no {', '.join(_decoding.PICTURES)} files in {folder}")
     return sorted(paths, key=lambda path: path.relative_to(folder).as_posix())

@@ -1,19 +1,8 @@
 """The user's own images in a NumPy archive."""
 
-import os
-import zipfile
-import zlib
-
 import numpy as np
 
-from tf_sigma_vae.data import _base, _options, _resize
-
-_KEYS = {
-    "train": ("x_train", "train"),
-    "test": ("x_test", "test"),
-    "validation": ("x_validation", "x_val", "validation"),
-}
-_UNSPLIT = "images"
+from tf_sigma_vae.data import _base, _npz_archive, _options, _resize
 
 
 class Npz(_base.ImageDataset):
@@ -46,7 +35,8 @@ class Npz(_base.ImageDataset):
           resize: "crop" (centre crop to the aspect, then resize) or "squash" (resize the whole).
         """
         self.path = path
-        self.keys = {"train": train_key, "test": test_key, "validation": None}
+        self.train_key = train_key
+        self.test_key = test_key
         self.test_fraction = _options.fraction("test_fraction", test_fraction)
         self.split_seed = _options.integer("split_seed", split_seed, minimum=0)
         self.image_size = _options.image_size(image_size)
@@ -54,41 +44,22 @@ class Npz(_base.ImageDataset):
 
     def _read(self, data_dir: str | None, download: bool) -> dict[str, np.ndarray]:
         path = _options.source_path("npz", self.path, data_dir)
-        if not os.path.isfile(path):
-            raise FileNotFoundError(f"npz: there is no file {path}")
-        if not zipfile.is_zipfile(path):
-            raise ValueError(f"{path} is not an .npz archive; np.savez(path, images=x) writes one")
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = self._arrays(archive, path)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
+        arrays = _npz_archive.read(
+            path,
+            dataset="npz",
+            example="np.savez(path, images=x)",
+            unsplit_keys=("images",),
+            train_key=self.train_key,
+            test_key=self.test_key,
+        )
+        images = arrays.pop(_npz_archive.UNSPLIT, None)
+        if images is not None:
+            is_test = _base.held_out(len(images), self.test_fraction, self.split_seed, path)
+            arrays = {"train": images[~is_test], "test": images[is_test]}
         arrays = {split: images_of(x, f"{path}, {split}") for split, x in arrays.items()}
         return {
             split: _resize.fit_all(x, self.image_size, self.resize) for split, x in arrays.items()
         }
-
-    def _arrays(self, archive, path: str) -> dict[str, np.ndarray]:
-        """The arrays of the archive by split, their shapes not looked at yet."""
-        keys = {split: self._key(archive, split, path) for split in _KEYS}
-        if keys["train"] and keys["test"]:
-            return {split: archive[key] for split, key in keys.items() if key}
-        if _UNSPLIT in archive and not keys["train"] and not keys["test"]:
-            images = archive[_UNSPLIT]
-            is_test = _base.held_out(len(images), self.test_fraction, self.split_seed, path)
-            return {"train": images[~is_test], "test": images[is_test]}
-        raise ValueError(
-            f"{path} must hold the arrays x_train and x_test, or train and test, or images, or "
-            f"those named by train_key and test_key; it holds {sorted(archive)}"
-        )
-
-    def _key(self, archive, split: str, path: str) -> str | None:
-        asked = self.keys[split]
-        if asked is not None:
-            if asked not in archive:
-                raise ValueError(f"{path} has no array {asked!r}; it holds {sorted(archive)}")
-            return asked
-        return next((key for key in _KEYS[split] if key in archive), None)
 
 
 def images_of(array: np.ndarray, source: str) -> np.ndarray:
