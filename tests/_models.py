@@ -10,8 +10,10 @@ LATENT_SIZE = 3
 TINY_OPTIONS = {
     "dense": {"hidden_sizes": (5,)},
     "conv28": {"width": 4},
+    "dcgan64": {"width": 4},
     "ladder32": {"channels": 4, "latents": [(4, 1), (1, 1)], "latent_channels": 2, "num_blocks": 1},
     "resnet64": {"width": 4, "num_blocks": 1},
+    "vgg64": {"width": 4},
 }
 """Options that make a network small; a network without an entry keeps its own defaults."""
 
@@ -20,6 +22,12 @@ def images(num_examples, image_shape=IMAGE_SHAPE, seed=0):
     """Images `[N, H, W, C]` of the values `k / 255`, float32."""
     levels = np.random.default_rng(seed).integers(0, 256, size=(num_examples, *image_shape))
     return (levels / 255.0).astype(np.float32)
+
+
+def image_networks():
+    """Names of the networks for models of images: all but those for frames of videos."""
+    names = plugins.names("networks")
+    return [name for name in names if networks.latent_of(name) != "sequence"]
 
 
 def model_class(latent):

@@ -44,7 +44,7 @@ def resolved(command, monkeypatch):
         (["--config.learnin_rate=1"], ["unknown config key 'learnin_rate'", "learning_rate"]),
         (["--variant=gaus"], ["unknown likelihood (--variant) 'gaus'", "gaussian_optimal", "mse"]),
         (["--dataset=minst"], ["unknown dataset 'minst'; did you mean 'mnist'", "digits"]),
-        (["--config.network=conv82"], ["unknown network 'conv82'", "conv28, dense"]),
+        (["--config.network=conv82"], ["unknown network 'conv82'", "conv28, dcgan64, dense"]),
         (["--config.model=gan"], ["unknown model 'gan'", "vae"]),
         (["--strategy=all"], ["unknown strategy 'all'", "auto, one_device, mirrored"]),
         (["--config=absent_vae"], ["no config file 'absent_vae'", "digits_vae", "pixels_vae"]),

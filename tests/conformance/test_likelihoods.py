@@ -1,4 +1,4 @@
-"""What every likelihood owes, with every network: walks both folders, so that a new file is tested.
+"""What every likelihood owes, with every network of images: walks both folders, new files too.
 
 Only the contract is used, never what a single likelihood happens to be.
 """
@@ -9,12 +9,12 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tests._models import images, set_weights, tiny_vae
-from tf_sigma_vae import likelihoods, plugins
+from tests._models import image_networks, images, set_weights, tiny_vae
+from tf_sigma_vae import likelihoods, networks, plugins
 
 tfd = tfp.distributions
 
-LIKELIHOODS, NETWORKS = plugins.names("likelihoods"), plugins.names("networks")
+LIKELIHOODS, NETWORKS = plugins.names("likelihoods"), image_networks()
 PAIRS = [(likelihood, network) for likelihood in LIKELIHOODS for network in NETWORKS]
 # What takes seconds: every likelihood and every network, not every pair of them.
 SOME_PAIRS = [pair for pair in PAIRS if "dense" in pair or "gaussian_optimal" in pair]
@@ -30,6 +30,12 @@ def _model(likelihood, network="dense", shape=(9, 11, 1), **kwargs):
     model = set_weights(tiny_vae(likelihood, shape, network, **kwargs), scale=0.1)
     model.calibrate(images(8, shape, seed=5))
     return model
+
+
+def test_networks_of_every_latent_of_images_are_walked():
+    """Those for frames of videos, which are no models of images, are all that is left out."""
+    walked = {networks.latent_of(name) for name in NETWORKS}
+    assert walked == set(networks.LATENTS) - {"sequence"}
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)

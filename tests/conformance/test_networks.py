@@ -1,7 +1,7 @@
 """What every network plug-in owes: walks `networks/`, so that a new file is tested too.
 
-Of either kind of latent a network has two layers, which are applied here to images and to vectors
-of latents. Those of a ladder give more than one tensor: all are held together.
+Of any kind of latent a network has two layers, which are applied here to images and to vectors, of
+latents or of a frame's features. Those that give more than one tensor: all are held together.
 """
 
 import functools
@@ -19,12 +19,15 @@ NETWORKS = plugins.names("networks")
 LATENT_SIZE, PARAMS_CHANNELS, BATCH = 3, 4, 2
 # 9x11 is no multiple of 4, 28x20 is Frey Face, 8x8 the digits.
 SHAPES = [(9, 11, 1), (28, 20, 3), (30, 30, 1), (8, 8, 3)]
-SHAPE = (9, 11, 3)
+# Frames are of sizes that can be halved often; those of 32 and 64 pixels go down to 4x4.
+FRAME_SHAPES = [(16, 16, 1), (20, 28, 3), (32, 48, 1), (64, 64, 3)]
 FLOAT32 = 1e-5
 
 
 class Flat:
     """An encoder and a decoder."""
+
+    shapes, shape = SHAPES, (9, 11, 3)
 
     def __init__(self, shape, network, options):
         encoder, decoder = network
@@ -53,6 +56,8 @@ class Flat:
 class Ladder:
     """The ways up and down a ladder, on the way up with the means of what is drawn."""
 
+    shapes, shape = SHAPES, (9, 11, 3)
+
     def __init__(self, shape, network, options):
         bottom_up, top_down = network
         self.layers = (
@@ -62,8 +67,8 @@ class Ladder:
         self.input_shapes = ((None, *shape), (None, LATENT_SIZE))
         for layer, input_shape in zip(self.layers, self.input_shapes, strict=True):
             layer.build(input_shape)
-        self.shapes = self.layers[1].level_shapes
-        self.latent_size = sum(math.prod(shape) for shape in self.shapes)
+        self.level_shapes = self.layers[1].level_shapes
+        self.latent_size = sum(math.prod(shape) for shape in self.level_shapes)
         features, _ = self.up(self.layers[0], np.zeros((1, *shape), np.float32))
         # What a way down looks at beside the latents, whatever the images are.
         self.features = [tf.random.stateless_uniform(f.shape, [0, 1]) for f in features]
@@ -74,9 +79,9 @@ class Ladder:
     def down(self, layer, z):
         """Parameters of p and of q at all levels, top first, and those of the decoder."""
         num_rows = tf.shape(z)[0]
-        parts = tf.split(z, [math.prod(shape) for shape in self.shapes], axis=-1)
+        parts = tf.split(z, [math.prod(shape) for shape in self.level_shapes], axis=-1)
         state, priors, posteriors = layer.start(num_rows), [], []
-        for level, (part, shape) in enumerate(zip(parts, self.shapes, strict=True)):
+        for level, (part, shape) in enumerate(zip(parts, self.level_shapes, strict=True)):
             features = tf.cast(tf.repeat(self.features[level], num_rows, axis=0), state.dtype)
             priors.append(layer.prior(level, state))
             posteriors.append(layer.posterior(level, state, features))
@@ -91,11 +96,12 @@ class Ladder:
 
     def require_shapes(self, shape, x, z):
         bottom_up, top_down = self.layers
-        assert bottom_up.level_shapes == top_down.level_shapes and self.shapes[0][2] == LATENT_SIZE
+        assert bottom_up.level_shapes == top_down.level_shapes
+        assert self.level_shapes[0][2] == LATENT_SIZE
         features, drawn = self.up(bottom_up, x)
         priors, posteriors, params = self.down(top_down, z)
         assert priors[0] is None and drawn[0] is None
-        for level, (*size, channels) in enumerate(self.shapes):
+        for level, (*size, channels) in enumerate(self.level_shapes):
             below = top_down.bottom_up_channels[level]
             assert features[level].shape[:-1] == (BATCH, *size)
             assert posteriors[level].shape == (BATCH, *size, 2 * (channels - below))
@@ -107,19 +113,63 @@ class Ladder:
         assert params.shape == (BATCH, *shape[:2], PARAMS_CHANNELS)
 
 
-KINDS = {"flat": Flat, "ladder": Ladder}
+class Sequence:
+    """An encoder of frames and a decoder, which looks at the skips of one frame for all rows."""
+
+    shapes, shape = FRAME_SHAPES, (16, 24, 3)
+
+    def __init__(self, shape, network, options):
+        encoder, decoder = network
+        self.latent_size = LATENT_SIZE
+        self.layers = (
+            encoder(shape, LATENT_SIZE, **options),
+            decoder(shape, LATENT_SIZE, PARAMS_CHANNELS, **options),
+        )
+        self.input_shapes = ((None, *shape), (None, LATENT_SIZE))
+        for layer, input_shape in zip(self.layers, self.input_shapes, strict=True):
+            layer.build(input_shape)
+        sizes = self.layers[1].skip_shapes
+        self.skips = [tf.random.stateless_normal([1, *size], [0, 1]) for size in sizes]
+
+    def apply(self, layer, value):
+        """All that a layer makes of a value, `[B, N]`."""
+        found = layer(value, self.skips) if value.shape.rank == 2 else layer(value)
+        rows = tf.shape(value)[0]
+        return tf.concat([tf.reshape(t, [rows, -1]) for t in tf.nest.flatten(found)], axis=1)
+
+    def require_shapes(self, shape, x, z):
+        encoder, decoder = self.layers
+        assert encoder.skip_shapes == decoder.skip_shapes
+        assert len({size[:2] for size in encoder.skip_shapes}) == len(encoder.skip_shapes)
+        features, skips = encoder(x)
+        assert features.shape == (BATCH, LATENT_SIZE)
+        assert [skip.shape for skip in skips] == [(BATCH, *size) for size in encoder.skip_shapes]
+        expected = (None, LATENT_SIZE), [(None, *size) for size in encoder.skip_shapes]
+        assert encoder.compute_output_shape((None, *shape)) == expected
+        assert decoder(z, skips).shape == (BATCH, *shape[:2], PARAMS_CHANNELS)
+        expected = (None, *shape[:2], PARAMS_CHANNELS)
+        assert decoder.compute_output_shape((None, LATENT_SIZE)) == expected
+
+
+KINDS = {"flat": Flat, "ladder": Ladder, "sequence": Sequence}
+
+
+def kind_of(name):
+    return KINDS[networks.latent_of(name)]
 
 
 @functools.cache
-def network(name, shape=SHAPE, dtype="float32"):
+def network(name, shape=None, dtype="float32"):
     """The layers of a network, which no test changes."""
     keras.utils.set_random_seed(0)
     options = {**TINY_OPTIONS.get(name, {}), "dtype": keras.DTypePolicy(dtype)}
-    return KINDS[networks.latent_of(name)](shape, networks.layers_of(name), options)
+    kind = kind_of(name)
+    return kind(shape or kind.shape, networks.layers_of(name), options)
 
 
-def inputs(tried, shape=SHAPE):
+def inputs(tried):
     rng = np.random.default_rng(0)
+    shape = tried.input_shapes[0][1:]
     x, z = rng.uniform(size=(BATCH, *shape)), rng.normal(size=(BATCH, tried.latent_size))
     return tf.constant(x, tf.float32), tf.constant(z, tf.float32)
 
@@ -134,12 +184,13 @@ def test_every_kind_of_latent_is_tried():
     assert set(KINDS) == set(networks.LATENTS) == {networks.latent_of(name) for name in NETWORKS}
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("name", "shape"), [(name, shape) for name in NETWORKS for shape in kind_of(name).shapes]
+)
 def test_layers_fit_any_image_shape(name, shape):
     tried = network(name, shape)
     assert all(layer.built and layer.weights for layer in tried.layers)
-    tried.require_shapes(shape, *inputs(tried, shape))
+    tried.require_shapes(shape, *inputs(tried))
 
 
 @pytest.mark.parametrize("name", NETWORKS)

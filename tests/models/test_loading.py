@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests._models import images, tiny_vae
+from tests._models import image_networks, images, tiny_vae
 from tests._printed import run_module
 from tf_sigma_vae import likelihoods, models, plugins
 
@@ -11,7 +11,7 @@ LEARNING_RATE = 3e-3
 TOLERANCE = 1e-6
 SHAPE = (8, 9, 2)
 NAMES = plugins.names("likelihoods")
-NETWORKS = plugins.names("networks")
+NETWORKS = image_networks()
 # Besides one model for each likelihood and network: options, own layers, a policy, a calibration.
 SPECIAL = [*NETWORKS, "with_options", "custom_layers", "bfloat16", "calibrated"]
 

@@ -8,11 +8,19 @@ A module says by `LATENT` what latent its layers are for. Neither knows what its
 * `"ladder"`, levels of latents, 0 at the top: `BottomUp(image_shape, **options)` and
   `TopDown(image_shape, latent_size, params_channels, is_joint, **options)`; what they offer is
   documented in `ladder32`.
+* `"sequence"`, a latent for each frame of a video: `FrameEncoder(image_shape, feature_size,
+  **options)` maps frames `[N, H, W, C]` to features `[N, feature_size]` and a list of maps, the
+  skips; `FrameDecoder(image_shape, feature_size, params_channels, **options)` maps features and the
+  skips of M frames, N a multiple of M, to `[N, H, W, params_channels]`. Both have `skip_shapes`.
 """
 
 from tf_sigma_vae import plugins
 
-LATENTS = {"flat": ("Encoder", "Decoder"), "ladder": ("BottomUp", "TopDown")}
+LATENTS = {
+    "flat": ("Encoder", "Decoder"),
+    "ladder": ("BottomUp", "TopDown"),
+    "sequence": ("FrameEncoder", "FrameDecoder"),
+}
 """Names of the layers of a network, by the latent that it is for."""
 
 # Every architecture is imported, so that saved models load after `import tf_sigma_vae` alone.

@@ -1,0 +1,141 @@
+"""`vgg64`: 3x3 convolutions of frames of a video, down to a vector and back, with skips.
+
+Encoder: blocks of 2, 2, 3 and 3 normalized 3x3 convolutions with leaky ReLU, to 64, 128, 256 and
+512 channels, each followed by 2x2 max pooling; then all of the last 4x4 map to `feature_size`
+numbers by a tanh. Decoder: the features to a 4x4 map, and as many convolutions back, a block after
+each doubling of the map (nearest pixel), whose first one sees also the encoder's map from before
+the pooling; the last one is linear. Sizes other than 64x64: as for `dcgan64`, with blocks of three
+from the third scale on.
+
+Normalization is by group over a frame, not by batch: see `normalization`.
+
+Source: Denton & Fergus 2018, "Stochastic Video Generation with a Learned Prior", and its code;
+Simonyan & Zisserman 2015 for the blocks.
+"""
+
+import keras
+import tensorflow as tf
+
+from tf_sigma_vae.networks._frame_networks import FrameReader, FrameWriter, require_whole
+from tf_sigma_vae.networks._map_convolutions import Block, MapConvolution
+
+LATENT = "sequence"
+SCALES_OF_TWO = 2
+
+
+def _num_convolutions(scale: int) -> int:
+    """Of a block."""
+    return 2 if scale < SCALES_OF_TWO else 3
+
+
+@keras.saving.register_keras_serializable("tf_sigma_vae.vgg64")
+class FrameEncoder(FrameReader):
+    """Frames `[N, H, W, C]` to features `[N, feature_size]` and skips, a map for each scale.
+
+    Attributes:
+      skip_shapes: `(h, w, c)` of the skips, finest first: from the full height and width.
+    """
+
+    NETWORK, FIRST_SKIP = "vgg64", 0
+
+    def __init__(
+        self,
+        image_shape,
+        feature_size: int = 128,
+        width: int = 64,
+        normalization: str = "group",
+        **kwargs,
+    ):
+        """Builds the layer.
+
+        Args:
+          image_shape: `(H, W, C)`.
+          feature_size: Size of the vector.
+          width: Channels of the first block.
+          normalization: Over the map of a frame: `"group"` (of 16 channels or more), `"layer"` (all
+            of them), `"none"`.
+          **kwargs: Of `keras.layers.Layer`.
+
+        Raises:
+          ValueError: On an impossible shape, size or normalization.
+        """
+        super().__init__(**kwargs)
+        self.set_options(image_shape, feature_size, width, normalization)
+        before, blocks = self.image_shape[-1], []
+        for scale, channels in enumerate(self.channels):
+            filters = [channels] * _num_convolutions(scale)
+            blocks.append(_block(filters, before, normalization, self.dtype_policy))
+            before = channels
+        self.blocks = blocks
+        self.set_head()
+
+    def shrink(self, maps):
+        """Max pooling."""
+        return tf.nn.max_pool2d(maps, 2, 2, "VALID")
+
+
+@keras.saving.register_keras_serializable("tf_sigma_vae.vgg64")
+class FrameDecoder(FrameWriter):
+    """Features `[N, feature_size]` and skips to parameters `[N, H, W, params_channels]`."""
+
+    NETWORK, FIRST_SKIP = "vgg64", 0
+
+    def __init__(
+        self,
+        image_shape,
+        feature_size: int,
+        params_channels: int,
+        width: int = 64,
+        normalization: str = "group",
+        **kwargs,
+    ):
+        """Builds the layer.
+
+        Args:
+          image_shape: `(H, W, C)`.
+          feature_size: Size of the vector.
+          params_channels: Channels to emit, as the likelihood asks.
+          width: As of the encoder.
+          normalization: As of the encoder.
+          **kwargs: Of `keras.layers.Layer`.
+
+        Raises:
+          ValueError: On an impossible shape, size or normalization.
+        """
+        super().__init__(**kwargs)
+        self.set_options(image_shape, feature_size, width, normalization)
+        require_whole("params_channels", params_channels)
+        self.params_channels = params_channels
+        self.set_stem()
+        self.upsampling = keras.layers.UpSampling2D(2, dtype=self.dtype_policy)
+        blocks = []
+        for scale, channels in enumerate(self.channels):
+            filters = [channels] * (_num_convolutions(scale) - 1)
+            filters.append(self.channels[scale - 1] if scale > 0 else params_channels)
+            given = (filters, channels, normalization, self.dtype_policy)
+            blocks.append(_block(*given, joins=True, ends=scale == 0))
+        self.blocks = blocks[::-1]
+
+    def grow(self, maps):
+        """Each pixel four times."""
+        return self.upsampling(maps)
+
+
+def _block(filters, channels, normalization, policy, joins=False, ends=False) -> Block:
+    """3x3 convolutions.
+
+    Args:
+      filters: Channels after each.
+      channels: Before the first.
+      normalization: Of each.
+      policy: Keras policy.
+      joins: Whether the first one takes skips.
+      ends: Whether the last one is linear.
+    """
+    convolutions, last = [], len(filters) - 1
+    for index, number in enumerate(filters):
+        kind = None if ends and index == last else normalization
+        given = (keras.layers.Conv2D, number, 3, 1, channels, joins and index == 0, kind)
+        convolutions.append(MapConvolution(*given, dtype=policy))
+        channels = number
+    return Block(convolutions, dtype=policy)
