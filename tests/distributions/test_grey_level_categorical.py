@@ -210,3 +210,15 @@ def test_gradient_of_second_order_is_the_covariance_of_the_levels():
     p = scipy.special.softmax(logits.numpy())
     expected = p[3] * p - p[3] * (np.arange(256) == 3)
     np.testing.assert_allclose(outer.gradient(gradient, logits), expected, atol=FLOAT64)
+
+
+def test_videos_have_more_axes_than_the_softmax_of_tensorflow_takes():
+    """Logits `[B, T, H, W, C, 256]`, as of images `[B * T, H, W, C, 256]`."""
+    logits = np.random.default_rng(0).normal(size=(2, 3, 2, 2, 1, 256)).astype(np.float32)
+    of_videos = GreyLevelCategorical(logits)
+    of_images = GreyLevelCategorical(logits.reshape(6, 2, 2, 1, 256))
+    shape = (2, 3, 2, 2, 1)
+    np.testing.assert_array_equal(of_videos.mean(), tf.reshape(of_images.mean(), shape))
+    np.testing.assert_array_equal(of_videos.variance(), tf.reshape(of_images.variance(), shape))
+    drawn = of_images.sample(seed=[0, 1])
+    np.testing.assert_array_equal(of_videos.sample(seed=[0, 1]), tf.reshape(drawn, shape))

@@ -1,4 +1,4 @@
-"""Draws of a categorical variable that do not depend on how many are drawn beside them.
+"""Probabilities of a categorical variable, and draws that depend on none drawn beside them.
 
 TensorFlow's own sampler divides the rows of the logits among threads, so that what the first rows
 get depends on how many there are.
@@ -6,6 +6,12 @@ get depends on how many there are.
 
 import tensorflow as tf
 import tensorflow_probability as tfp
+
+
+def softmax(logits) -> tf.Tensor:
+    """Probabilities over the last axis, of logits of any rank: TensorFlow's own takes five axes."""
+    rows = tf.reshape(logits, [-1, logits.shape[-1]])
+    return tf.reshape(tf.nn.softmax(rows), tf.shape(logits))
 
 
 def sample(logits, num_samples, seed) -> tf.Tensor:
@@ -23,7 +29,7 @@ def sample(logits, num_samples, seed) -> tf.Tensor:
     zero, one = tf.zeros([], logits.dtype), tf.ones([], logits.dtype)
     shape = tf.concat([[num_samples], tf.shape(logits)[:-1]], axis=0)
     uniform = tfp.distributions.Uniform(zero, one).sample(shape, seed=seed)
-    cdf = tf.reshape(tf.cumsum(tf.nn.softmax(logits), axis=-1), [-1, num_categories])
+    cdf = tf.cumsum(tf.nn.softmax(tf.reshape(logits, [-1, num_categories])), axis=-1)
     # Rounding may leave the last value of the CDF off 1.
     targets = cdf[:, -1:] * tf.transpose(tf.reshape(uniform, [num_samples, -1]))
     category = tf.minimum(tf.searchsorted(cdf, targets, side="right"), num_categories - 1)

@@ -53,7 +53,7 @@ class GreyLevelCategorical(LogitsDistribution):
         return tf.constant(np.arange(GREY_LEVELS) / (GREY_LEVELS - 1), self.dtype)
 
     def _mean(self):
-        return tf.tensordot(tf.nn.softmax(self._logits), self._values(), axes=1)
+        return tf.tensordot(_categorical.softmax(self._logits), self._values(), axes=1)
 
     def _mode(self):
         """The most probable level; of equals the lowest."""
@@ -62,8 +62,8 @@ class GreyLevelCategorical(LogitsDistribution):
     def _variance(self):
         # Around the mean: a difference of two moments would cancel for peaked distributions.
         deviation = self._values() - self._mean()[..., tf.newaxis]
-        return tf.reduce_sum(tf.nn.softmax(self._logits) * deviation**2, axis=-1)
+        return tf.reduce_sum(_categorical.softmax(self._logits) * deviation**2, axis=-1)
 
     def grey_level_cdf(self, x) -> LevelCdf:
         """See `distributions.grey_level_cdf`; holds 256 float64 numbers for each element."""
-        return of_masses(tf.nn.softmax(tf.cast(self._logits, tf.float64)))
+        return of_masses(_categorical.softmax(tf.cast(self._logits, tf.float64)))
