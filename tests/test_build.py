@@ -25,7 +25,7 @@ def tiny(**changes):
     [
         ({"dataset": "minst"}, "unknown dataset 'minst'; did you mean 'mnist'\\? known: .*digits"),
         ({"likelihood": "gauss"}, r"unknown likelihood \(--variant\) 'gauss'; .*known: .*mse"),
-        ({"network": "conv82"}, "unknown network 'conv82'; .*known: conv28, dense"),
+        ({"network": "conv82"}, "unknown network 'conv82'; .*known: conv28, dcgan64, dense"),
         ({"model": "gan"}, "unknown model 'gan'; known: .*vae"),
         (
             {"model_options": {"merge": "sum"}},

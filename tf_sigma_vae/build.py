@@ -10,7 +10,7 @@ from tf_sigma_vae.config import Config
 _ANY_IMAGE_SHAPE = (64, 64, 3)
 
 
-def dataset(config: Config) -> data.ImageDataset:
+def dataset(config: Config) -> data.ImageDataset | data.VideoDataset:
     """The dataset plug-in with its options.
 
     Raises:
@@ -45,6 +45,7 @@ def check(config: Config) -> None:
             f"{config.likelihood!r} is a mass of the levels themselves: set it to False"
         )
     cls = plugins.find("models", config.model)
+    _check_kind(config, cls)
     # A model also takes what other fields of the configuration are for.
     fields = [field.name for field in dataclasses.fields(Config)]
     plugins.check_options(cls, config.model_options, f"model {config.model!r}", besides=fields)
@@ -59,7 +60,45 @@ def check(config: Config) -> None:
     )
 
 
-def load_splits(config: Config, data_dir: str | None = None, download: bool = False) -> data.Splits:
+def is_of_videos(config: Config) -> bool:
+    """Whether the dataset is one of videos.
+
+    Raises:
+      ValueError: If there is no such dataset.
+    """
+    return issubclass(plugins.find("data", config.dataset), data.VideoDataset)
+
+
+def _check_kind(config: Config, model_class: type) -> None:
+    """Checks that model and dataset are of the same kind, and what is for one kind alone."""
+    of_videos = is_of_videos(config)
+    if model_class.of_videos != of_videos:
+        kinds = {True: "videos", False: "images"}
+        fitting = [
+            name
+            for name in plugins.names("models")
+            if plugins.find("models", name).of_videos == of_videos
+        ]
+        raise ValueError(
+            f"model {config.model!r} is of {kinds[model_class.of_videos]}, dataset "
+            f"{config.dataset!r} of {kinds[of_videos]}; models for it: {', '.join(fitting)}"
+        )
+    if not of_videos:
+        return
+    if config.dequantize:
+        raise ValueError("config.dequantize is for images: set it to False for videos")
+    given = {**plugins.options(model_class), **config.model_options}["context_frames"]
+    for name in ("train_frames", "eval_frames"):
+        value = getattr(config, name)
+        if isinstance(given, int) and value <= given:
+            raise ValueError(
+                f"config.{name} must be above the {given} context_frames of the model, got {value}"
+            )
+
+
+def load_splits(
+    config: Config, data_dir: str | None = None, download: bool = False
+) -> data.Splits | data.VideoSplits:
     """Reads the dataset and carves the validation set from its training part.
 
     Args:
@@ -68,14 +107,29 @@ def load_splits(config: Config, data_dir: str | None = None, download: bool = Fa
       download: Whether a missing dataset may be downloaded.
 
     Returns:
-      `Splits(train, validation, test)` of uint8 `[N, H, W, C]`.
+      `Splits(train, validation, test)` of uint8 `[N, H, W, C]`; of videos `VideoSplits`.
 
     Raises:
       FileNotFoundError: If the data are missing; the message says how to get them.
-      ValueError: If they are not images, or too few.
+      ValueError: If they are not images, or too few, or videos are too short for a training clip.
     """
-    arrays = dataset(config).load(data_dir=data_dir, download=download)
-    return data.split(arrays, validation_fraction=config.validation_fraction, seed=config.seed)
+    loaded = dataset(config).load(data_dir=data_dir, download=download)
+    options = {"validation_fraction": config.validation_fraction, "seed": config.seed}
+    if not is_of_videos(config):
+        return data.split(loaded, **options)
+    splits = data.split_videos(loaded, **options)
+    for source in (splits.train, splits.validation):
+        if source is not None:
+            # Raises where a video is too short.
+            data.num_evaluation_clips(source, config.train_frames)
+    return splits
+
+
+def image_shape(splits: data.Splits | data.VideoSplits) -> tuple[int, int, int]:
+    """`(H, W, C)` of the images, or of the frames of the videos."""
+    if isinstance(splits, data.VideoSplits):
+        return tuple(splits.train.video_shape[1:])
+    return tuple(splits.train.shape[1:])
 
 
 def model(config: Config, image_shape: tuple[int, int, int]) -> keras.Model:

@@ -43,25 +43,35 @@ class Config:
     )
     dequantize: bool = _field(False, "Train on x = (k + u) / 256 with u uniform in [0, 1).")
     flip: bool = _field(False, "Mirror training images left to right at random.")
+    train_frames: int = _field(
+        12, "Frames of a training clip, context included; of videos only.", at_least=2
+    )
+    eval_frames: int = _field(
+        30, "Frames of an evaluated clip, context included; of videos only.", at_least=2
+    )
     # Model
     model: str = _field("vae", "Model plug-in.")
     model_options: dict = _field({}, "Options of the model plug-in, such as merge.")
     network: str = _field("conv28", "Network plug-in.")
     network_options: dict = _field({}, "Options of the network plug-in, such as width.")
     latent_size: int = _field(
-        20, "Size of the latent vector; in a hierarchy, of the top one.", at_least=1
+        20,
+        "Size of the latent vector; in a hierarchy, of the top one; of a video, of a frame's.",
+        at_least=1,
     )
     likelihood: str = _field("gaussian_optimal", "Likelihood plug-in; the flag is --variant.")
     likelihood_options: dict = _field({}, "Options of the likelihood plug-in.")
     # Objective
     beta: float = _field(1.0, "Weight of the rate against the likelihood in nats.", at_least=0.0)
     rate_warmup_steps: int = _field(0, "Steps over which beta rises from 0.", at_least=0)
-    free_bits: float = _field(0.0, "Nats granted to each latent dimension, or level.", at_least=0.0)
+    free_bits: float = _field(
+        0.0, "Nats granted to each latent dimension, level, or frame.", at_least=0.0
+    )
     # Optimization
     seed: int = _field(
         0, "Of initial weights, data order, noise and splits.", at_least=0, below=2**32
     )
-    global_batch_size: int = _field(128, "Images a step, over all replicas.", at_least=1)
+    global_batch_size: int = _field(128, "Images, or clips, a step, over all replicas.", at_least=1)
     gradient_accumulation_steps: int = _field(
         1, "Parts in which a step computes its batch, to save memory; same update.", at_least=1
     )

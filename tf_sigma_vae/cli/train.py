@@ -27,6 +27,7 @@ from tf_sigma_vae.training import (
     ClusterError,
     NonFiniteError,
     Preempted,
+    batches,
     loop,
     start,
     strategy,
@@ -71,22 +72,16 @@ def dry_run(config: Config, data_dir: str | None, download: bool) -> None:
     print(json.dumps(config.to_dict(), indent=2))
     splits = build.load_splits(config, data_dir, download)
     num_steps = build.num_train_steps(config, len(splits.train))
-    model = loop.compiled_model(config, splits.train.shape[1:], num_steps)
+    model = loop.compiled_model(config, build.image_shape(splits), num_steps)
     model.summary()
     for name, images in splits._asdict().items():
-        if images is not None:
+        if isinstance(images, data.VideoSource):
+            print(f"{name}: {len(images)} videos {images.video_shape} uint8")
+        elif images is not None:
             print(f"{name}: {len(images)} images {images.shape[1:]} {images.dtype}")
     parameters = sum(math.prod(v.shape) for v in model.trainable_variables)
     print(f"trainable parameters: {parameters:,}; training steps: {num_steps:,}")
-    batches = data.training_batches(
-        splits.train,
-        global_batch_size=config.global_batch_size,
-        seed=config.seed,
-        dequantize=config.dequantize,
-        flip=config.flip,
-        drop_remainder=config.drop_remainder,
-    )
-    x = next(iter(batches))
+    x = next(iter(batches.shuffled(config, splits.train)))
     low, high = float(tf.reduce_min(x)), float(tf.reduce_max(x))
     print(f"first batch: {x.dtype.name} {tuple(x.shape)} in [{low:.3f}, {high:.3f}]")
 

@@ -11,6 +11,7 @@ from tf_sigma_vae.data._clip_pipeline import (
     training_clips,
 )
 from tf_sigma_vae.data._pipeline import (
+    WHOLE,
     Shard,
     Splits,
     evaluation_batches,
@@ -28,6 +29,7 @@ from tf_sigma_vae.data._videos import (
 )
 
 __all__ = [
+    "WHOLE",
     "ArraySource",
     "ImageDataset",
     "RecordingSource",

@@ -5,8 +5,17 @@ from tf_sigma_vae.models._loading import load
 from tf_sigma_vae.models._output import Output
 from tf_sigma_vae.models._with_likelihood import WithLikelihood
 from tf_sigma_vae.models.hierarchical_vae import HierarchicalVae
+from tf_sigma_vae.models.sequence_vae import SequenceVae
 from tf_sigma_vae.models.vae import Vae
 
-VAE, HierarchicalVAE = Vae, HierarchicalVae
+VAE, HierarchicalVAE, SequenceVAE = Vae, HierarchicalVae, SequenceVae
 
-__all__ = ["VAE", "HierarchicalVAE", "LatentVariableModel", "Output", "WithLikelihood", "load"]
+__all__ = [
+    "VAE",
+    "HierarchicalVAE",
+    "LatentVariableModel",
+    "Output",
+    "SequenceVAE",
+    "WithLikelihood",
+    "load",
+]

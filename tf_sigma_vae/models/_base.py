@@ -10,7 +10,6 @@ Source: Rybkin et al. 2021, Eq. 3 and 4.
 """
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tf_sigma_vae import objectives, rows
@@ -25,6 +24,8 @@ from tf_sigma_vae.replicas import global_count, is_collecting, replica_sum
 
 TRACKED = ("elbo", "rate", "distortion", "bits_per_dim", "log_scale")
 OF_UPDATES = ("skip_rate", "gradient_norm")
+CALIBRATED_AT_ONCE = 128
+"""Rows of an array that is calibrated on; it changes the speed alone."""
 
 
 class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Model):
@@ -116,7 +117,7 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
         Targets `y` are ignored, so that labelled datasets can be used as they are.
 
         Args:
-          x: `[B, H, W, C]`.
+          x: `[B, ..., C]`.
           y: Ignored.
           y_pred: The `Output` of `call`.
           sample_weight: `[B]` weights of the examples, or None. Not in training with an analytic
@@ -141,12 +142,12 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
             "elbo": -negative,
             "rate": y_pred.rate,
             "distortion": y_pred.distortion,
-            "log_scale": self.likelihood.log_scale(y_pred.likelihood),
+            "log_scale": self.log_scale(y_pred),
             **self.group_metrics(y_pred),
         }
         if self.likelihood.measure is not None:
             values["bits_per_dim"] = objectives.bits_per_dim(
-                negative, int(np.prod(self.image_shape)), self.likelihood.measure
+                negative, self.num_dims(x), self.likelihood.measure
             )
         for name, value in values.items():
             if value is not None:
@@ -212,7 +213,7 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
 
         Args:
           dataset: `tf.data.Dataset` of batches `[B, H, W, C]` (or tuples that start with them), or
-            an array `[N, H, W, C]`.
+            an array `[N, H, W, C]`; of clips `[B, T, H, W, C]`, all of one length.
           step: Training step to note as provenance; that of the optimizer by default.
 
         Returns:
@@ -225,22 +226,23 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
         """
         if self.likelihood.needs_calibration:
             if not isinstance(dataset, tf.data.Dataset):
-                dataset = tf.data.Dataset.from_tensor_slices(dataset).batch(128)
+                dataset = tf.data.Dataset.from_tensor_slices(dataset).batch(CALIBRATED_AT_ONCE)
             statistic = rows.over_replicas(
                 self.distribute_strategy, self._calibration_statistic, equal_shares=True
             )
-            statistics = []
+            statistics, num_dims = [], 1
             for batch in dataset:
                 x = batch[0] if isinstance(batch, tuple) else batch
-                statistics.append(statistic(x).numpy())
-            self.store_scale(statistics, int(np.prod(self.image_shape)), step)
+                statistics.append(statistic(x).numpy().ravel())
+                num_dims = self.calibration_dims(x)
+            self.store_scale(statistics, num_dims, step)
         return self.likelihood.provenance()
 
     @tf.function(reduce_retracing=True)
     def _calibration_statistic(self, x):
-        """`likelihood.calibration_statistic` of a batch with `z ~ q(z given x)`, `[B]`."""
+        """`calibration_statistic` of a batch with `z ~ q(z given x)`, `[B, ...]`."""
         found = self.infer(x, self.posterior_noise_ids(x, False))
-        return self.likelihood.calibration_statistic(found.params, x)
+        return self.calibration_statistic(found.params, self.targets(x))
 
     def get_config(self):
         """Constructor arguments, for `from_config`."""

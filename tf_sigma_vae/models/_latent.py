@@ -1,12 +1,14 @@
-"""What all models say about their latent, whatever its structure: how it is drawn, and decoded."""
+"""What all models say about their latent, whatever its structure and that of the data."""
 
 import math
 from abc import abstractmethod
+from typing import ClassVar
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tf_sigma_vae import noise
+from tf_sigma_vae.likelihoods import Likelihood
 from tf_sigma_vae.models._output import Inference, Output
 
 tfd = tfp.distributions
@@ -15,17 +17,23 @@ tfd = tfp.distributions
 class LatentStructure:
     """Mixin for a `keras.Model` of a latent variable.
 
-    `model(x)` gives an `Output` of `tfd` distributions and per-example nats. However the latent is
-    structured, it is handed around as vectors `z` `[B, latent_size]`.
+    `model(x)` gives an `Output` of `tfd` distributions and per-example nats.
+
+    Attributes:
+      of_videos: Whether an example is a clip `[T, H, W, C]` and not an image.
     """
 
+    of_videos: ClassVar[bool] = False
+
     top_size: int
+    image_shape: tuple[int, ...]
+    likelihood: Likelihood
 
     # -- of the subclass
 
     @property
     def latent_size(self) -> int:
-        """Size of `z`."""
+        """Size of `z`; of a clip, for each frame."""
         return self.top_size
 
     @property
@@ -37,45 +45,14 @@ class LatentStructure:
         """
         return 1
 
-    @property
-    def prior(self) -> tfd.Independent:
-        """p(z): standard Gaussian, event shape `[top_size]`; of several levels, of the first."""
-        return tfd.Independent(tfd.Normal(tf.zeros([self.top_size]), 1.0), 1)
-
-    @abstractmethod
-    def encode(self, x) -> tfd.Independent:
-        """q(z|x) of images `[B, H, W, C]`, float32, event shape `[latent_size]`.
-
-        Raises:
-          ValueError: If the images are not floats, or of another shape.
-          tf.errors.InvalidArgumentError: If they are out of the range of the likelihood.
-        """
-
-    def top_posterior(self, x) -> tfd.Independent:
-        """The part of q that depends on `x` alone, to go with `prior`; all of it by default."""
-        return self.encode(x)
-
     @abstractmethod
     def infer(self, x, noise_ids, check=lambda tensor, name: tensor) -> Inference:
         """Draws `z` from q(z|x) and decodes it.
 
         Args:
-          x: `[B, H, W, C]`.
+          x: `[B, ..., C]`.
           noise_ids: Of the draws, uint32 `[B, 2]`.
           check: Function of a tensor and its name that gives the tensor.
-        """
-
-    @abstractmethod
-    def decode_params(self, z) -> tf.Tensor:
-        """Raw output of the decoder `[B, H, W, P]` for latents `[B, latent_size]`."""
-
-    @abstractmethod
-    def sample_prior(self, noise_ids, temperature: float = 1.0) -> tf.Tensor:
-        """Draws `z` `[n, latent_size]` from the prior, each row by its id, uint32 `[n, 2]`.
-
-        Args:
-          noise_ids: uint32 `[n, 2]`.
-          temperature: Factor on the scales of the prior.
         """
 
     @abstractmethod
@@ -90,17 +67,39 @@ class LatentStructure:
         """What else is to be followed in training, `[B]` each; the names are always the same."""
         return {}
 
+    # -- what is scored
+
+    def targets(self, x) -> tf.Tensor:
+        """The part of the examples that the likelihood is of, `[B, ...]`: all, by default."""
+        return x
+
+    def num_dims(self, x):
+        """`D`, the scalars of one example that the likelihood is of; an integer where known."""
+        return math.prod(self.image_shape)
+
+    def likelihood_of(self, params, targets=None, training: bool = False) -> tfd.Distribution:
+        """p(x|z) of the decoder's output, batch shape `[B]`; see `Likelihood.distribution`."""
+        return self.likelihood.distribution(params, targets, training)
+
+    def calibration_statistic(self, params, targets) -> tf.Tensor:
+        """What the stored scale is made of, `[B]`, or `[B, G]` where examples have parts."""
+        return self.likelihood.calibration_statistic(params, targets)
+
+    def calibration_dims(self, x):
+        """Scalars that each number of `calibration_statistic` is of, for a batch `x`."""
+        return self.num_dims(x)
+
+    def log_scale(self, output: Output) -> tf.Tensor | None:
+        """Mean over the event of the log standard deviation, `[B]`; None without a scale."""
+        return self.likelihood.log_scale(output.likelihood)
+
     # -- what follows from it
 
-    def decode(self, z) -> tfd.Distribution:
-        """The likelihood p(x|z) of latents `[B, latent_size]`, with the stored scale."""
-        return self.likelihood.distribution(self.decode_params(z))
-
     def call(self, x, training=False) -> Output:
-        """Encodes, samples, decodes and scores images.
+        """Encodes, samples, decodes and scores examples.
 
         Args:
-          x: `[B, H, W, C]`, in the unit of the data.
+          x: `[B, H, W, C]`, in the unit of the data; clips `[B, T, H, W, C]`.
           training: Whether this is a training step: an analytic likelihood then takes its scale
             from the batch.
 
@@ -116,33 +115,14 @@ class LatentStructure:
         x = tf.convert_to_tensor(x)
         found = self.infer(x, noise_ids, check)
         found = found._replace(params=check(found.params, "decoder output (params)"))
-        likelihood = self.likelihood.distribution(found.params, x, training)
+        targets = self.targets(x)
+        likelihood = self.likelihood_of(found.params, targets, training)
         return Output(
             **found._asdict(),
             likelihood=likelihood,
             rate=check(tf.reduce_sum(found.rate_groups, axis=-1), "rate"),
-            distortion=check(-likelihood.log_prob(tf.cast(x, tf.float32)), "distortion"),
+            distortion=check(-likelihood.log_prob(tf.cast(targets, tf.float32)), "distortion"),
         )
-
-    def sample(self, num_samples: int, seed: int = 0, temperature: float = 1.0):
-        """Draws from the prior.
-
-        Args:
-          num_samples: Number of images `n`.
-          seed: Same seed, same samples; the first do not depend on `n`.
-          temperature: Factor on the scales of the prior.
-
-        Raises:
-          ValueError: On a temperature that is no number from 0.
-
-        Returns:
-          Triple `(likelihood, image, z)`: the distribution p(x|z), whose `mean()` is the clean
-          sample; `image` `[n, H, W, C]` drawn from it, with the decoder's noise; `z`.
-        """
-        require_temperature(temperature)
-        z = self.sample_prior(noise.row_ids(num_samples, seed), temperature)
-        likelihood = self.decode(z)
-        return likelihood, likelihood.sample(seed=[seed, 1]), z
 
     # -- random numbers
 

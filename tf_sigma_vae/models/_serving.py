@@ -11,27 +11,30 @@ that is cut off, or not of the model's size, by NaN and an empty file. (A file t
 its middle still fails its batch.)
 """
 
-import math
 import os
 
-import numpy as np
 import tensorflow as tf
 
-from tf_sigma_vae import noise, objectives
-from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS
+from tf_sigma_vae import objectives
 from tf_sigma_vae.models import _image_files
-from tf_sigma_vae.models._images import RANGE_TOLERANCE
+from tf_sigma_vae.models._signatures import (
+    IMAGE_STREAM,
+    Z_STREAM,
+    Function,
+    Signatures,
+    drawn,
+    grey_values,
+    nan_unless,
+    require_as_many_rows,
+    row_ids,
+    with_specs,
+)
 
 LARGEST_Z_SCORE = 4.0
 """Standard deviations that the PNG of z-scores shows: -4 is black, 0 mid grey, 4 white."""
 
-_Z_STREAM, _IMAGE_STREAM = 0, 1
-"""Of the random numbers of one seed: those that draw z, and the decoder's noise."""
 
-Function = tf.types.experimental.PolymorphicFunction
-
-
-class ImageSignatures:
+class ImageSignatures(Signatures):
     """The signatures of a latent-variable model of images.
 
         serving_default,
@@ -68,14 +71,9 @@ class ImageSignatures:
           NotCalibratedError: If an analytic likelihood holds no scale.
           ValueError: If the scores are no finite numbers, or there are none.
         """
-        model.likelihood.require_scale()
-        self.model = model
-        self.num_dims = math.prod(model.image_shape)
+        super().__init__(model, validation_scores)
         # Two signatures each: of arrays, and of files.
         self.reconstruct, self.anomaly = tf.function(self._reconstruct), tf.function(self._anomaly)
-        self.sorted_scores = None
-        if validation_scores is not None:
-            self.sorted_scores = tf.constant(_sorted(validation_scores))
 
     def functions(self) -> dict[str, Function]:
         """`tf.function` objects by name, with their input signatures; the outputs by name."""
@@ -93,10 +91,7 @@ class ImageSignatures:
         }
         if self.model.image_shape[-1] in _image_files.CHANNELS:
             inputs |= {"reconstruct_bytes": [files], "anomaly_bytes": [files]}
-        functions = {
-            name: tf.function(_checked(getattr(self, name), specs), input_signature=specs)
-            for name, specs in inputs.items()
-        }
+        functions = with_specs({n: (getattr(self, n), specs) for n, specs in inputs.items()})
         # One object under two names is traced once.
         return {"serving_default": functions["reconstruct"], **functions}
 
@@ -104,73 +99,56 @@ class ImageSignatures:
 
     def _reconstruct(self, images):
         """`mean`, and `scale` where there is one."""
-        x, is_valid = self._valid(images)
+        x, is_valid = self.valid(images)
         z = self.model.encode(x).mean()
         parameters = self.model.likelihood.parameters(self.model.decode(z))
         names = ("mean", "scale") if self.model.likelihood.has_scale else ("mean",)
-        return _nan_unless(is_valid, {name: parameters[name] for name in names})
+        return nan_unless(is_valid, {name: parameters[name] for name in names})
 
     def encode(self, images):
         """`z_mean` and `z_scale`."""
-        x, is_valid = self._valid(images)
+        x, is_valid = self.valid(images)
         posterior = self.model.encode(x)
-        return _nan_unless(is_valid, {"z_mean": posterior.mean(), "z_scale": posterior.stddev()})
+        return nan_unless(is_valid, {"z_mean": posterior.mean(), "z_scale": posterior.stddev()})
 
     def decode(self, z):
         """The parameters of p(x|z) by name."""
         is_valid = tf.reduce_all(tf.math.is_finite(z), axis=1)
         # A NaN would not come through: rectifiers make it 0.
         likelihood = self.model.decode(tf.where(is_valid[:, tf.newaxis], z, 0.0))
-        return _nan_unless(is_valid, self.model.likelihood.parameters(likelihood))
+        return nan_unless(is_valid, self.model.likelihood.parameters(likelihood))
 
     def elbo(self, images, seed):
         """The bound and its terms, z drawn by the seed."""
-        # One row of either would be broadcast to all of the other.
-        tf.debugging.assert_equal(
-            tf.shape(images)[0], tf.shape(seed)[0], "images and seed must have as many rows"
-        )
-        x, is_valid = self._valid(images)
-        output = self.model.score(x, _ids(seed, _Z_STREAM))
+        require_as_many_rows(images, seed, "images")
+        x, is_valid = self.valid(images)
+        output = self.model.score(x, row_ids(seed, Z_STREAM))
         elbo = objectives.elbo(output.distortion, output.rate)
         values = {"elbo": elbo, "log_prob": -output.distortion, "rate": output.rate}
-        values["bits_per_dim"] = self._bits_per_dim(output, x)
-        return _nan_unless(is_valid, values)
+        values["bits_per_dim"] = self.bits_per_dim(output, x)
+        return nan_unless(is_valid, values)
 
     def _anomaly(self, images):
         """`score`, `p_value` and `z_score`."""
-        x, is_valid = self._valid(images)
+        x, is_valid = self.valid(images)
         output = self.model(x, training=False)
         score = output.distortion + output.rate
         likelihood = output.likelihood
         found = {"score": score, "z_score": (x - likelihood.mean()) / likelihood.stddev()}
         if self.sorted_scores is not None:
-            num_scores = tf.size(self.sorted_scores)
-            num_below = tf.searchsorted(self.sorted_scores, score, side="left")
-            above = tf.cast(num_scores - num_below, tf.float32)
-            found["p_value"] = (1.0 + above) / (1.0 + tf.cast(num_scores, tf.float32))
-        return _nan_unless(is_valid, found)
+            found["p_value"] = self.p_value(score)
+        return nan_unless(is_valid, found)
 
     # -- samples
 
     def sample(self, seed):
         """`z` from the prior, the `mean` of p(x|z), and an `image` drawn from it."""
-        z = self.model.sample_prior(_ids(seed, _Z_STREAM))
+        z = self.model.sample_prior(row_ids(seed, Z_STREAM))
         # The decoder's output, not its distribution: a loop over rows takes tensors.
         params = self.model.decode_params(z)
-        image_seeds = tf.bitcast(_ids(seed, _IMAGE_STREAM), tf.int32)
-
-        def image_of_row(row):
-            row_params, row_seed = row
-            distribution = self.model.likelihood.distribution(row_params[tf.newaxis])
-            return distribution.sample(seed=row_seed)[0]
-
-        # TFP draws a batch by one seed: here every row has its own.
-        image = tf.map_fn(
-            image_of_row,
-            (params, image_seeds),
-            fn_output_signature=tf.TensorSpec(self.model.image_shape, tf.float32),
-        )
-        mean = self.model.likelihood.distribution(params).mean()
+        distribution = self.model.likelihood.distribution
+        image = drawn(distribution, params, row_ids(seed, IMAGE_STREAM), self.model.image_shape)
+        mean = distribution(params).mean()
         return {"image": image, "mean": mean, "z": z}
 
     # -- files in
@@ -186,34 +164,11 @@ class ImageSignatures:
         found = self.anomaly(x)
         shades = 0.5 + 0.5 * found.pop("z_score") / LARGEST_Z_SCORE
         z_score_bytes = _image_files.to_png(shades, is_readable)
-        return {**_nan_unless(is_readable, found), "z_score_bytes": z_score_bytes}
+        return {**nan_unless(is_readable, found), "z_score_bytes": z_score_bytes}
 
     def _from_files(self, image_bytes):
         levels, is_readable = _image_files.read(image_bytes, self.model.image_shape)
-        return _grey_values(levels), is_readable
-
-    # -- values
-
-    def _valid(self, images):
-        """The images, with zeros in place of the rows that cannot be used, and which those are."""
-        is_valid = tf.math.is_finite(images)
-        if self.model.likelihood.value_range is not None:
-            low, high = self.model.likelihood.value_range
-            tolerance = RANGE_TOLERANCE * (high - low)
-            is_valid &= (images >= low - tolerance) & (images <= high + tolerance)
-        is_valid = tf.reduce_all(is_valid, axis=[1, 2, 3])
-        x = tf.where(is_valid[:, tf.newaxis, tf.newaxis, tf.newaxis], images, 0.0)
-        if self.model.likelihood.measure == "mass":
-            x = _grey_values(tf.round(x * (GREY_LEVELS - 1)))
-        return x, is_valid
-
-    def _bits_per_dim(self, output, x):
-        likelihood = self.model.likelihood
-        if likelihood.measure is not None:
-            nll = output.distortion + output.rate
-            return objectives.bits_per_dim(nll, self.num_dims, likelihood.measure)
-        log_mass = tf.cast(likelihood.bin_log_mass(output.likelihood, x), tf.float32)
-        return objectives.bits_per_dim(output.rate - log_mass, self.num_dims, "mass")
+        return grey_values(levels), is_readable
 
 
 def write(model, folder: str, functions: dict[str, Function]) -> None:
@@ -231,50 +186,3 @@ def write(model, folder: str, functions: dict[str, Function]) -> None:
     # Inference only: no gradients, which would bring functions that no server calls.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, os.fspath(folder), signatures=signatures, options=options)
-
-
-def _checked(function, specs):
-    """The function, after a check of the shapes of its inputs."""
-
-    def checked(*inputs):
-        pairs = zip(inputs, specs, strict=True)
-        return function(*(tf.ensure_shape(value, spec.shape) for value, spec in pairs))
-
-    return checked
-
-
-def _sorted(scores) -> np.ndarray:
-    scores = np.asarray(scores, np.float32)
-    if scores.ndim != 1 or scores.size == 0 or not np.all(np.isfinite(scores)):
-        raise ValueError(
-            f"validation_scores must be [n] finite numbers, n at least 1; got shape {scores.shape}"
-            f", {np.count_nonzero(~np.isfinite(scores))} of them not finite"
-        )
-    return np.sort(scores)
-
-
-def _grey_values(levels):
-    """`k / 255`, float32, of levels 0 ... 255 of any type.
-
-    Looked up: TensorFlow's optimizer makes a division by a constant a product, off by the last bit,
-    and the noise of the model is a function of all bits of the image.
-    """
-    values = np.arange(GREY_LEVELS, dtype=np.float32) / np.float32(GREY_LEVELS - 1)
-    return tf.gather(values, tf.cast(levels, tf.int32))
-
-
-def _ids(seed, stream: int):
-    """Ids of the random numbers of each row, uint32 `[B, 2]`; see `noise`."""
-    return noise.fold(tf.bitcast(seed, tf.uint32), stream)
-
-
-def _nan_unless(is_valid, outputs):
-    """The outputs with NaN in the rows that are not valid."""
-    return {
-        name: tf.where(
-            tf.reshape(is_valid, [-1] + [1] * (value.shape.rank - 1)),
-            tf.cast(value, tf.float32),
-            math.nan,
-        )
-        for name, value in outputs.items()
-    }

@@ -40,6 +40,7 @@ from tf_sigma_vae.models._gaussian_levels import check_options
 from tf_sigma_vae.models._latent import require_temperature
 from tf_sigma_vae.models._levels import Levels, copies
 from tf_sigma_vae.models._output import Inference
+from tf_sigma_vae.models._vector_latent import VectorLatent
 
 tfd = tfp.distributions
 
@@ -48,7 +49,7 @@ _PRIOR_STREAM = 1
 
 
 @keras.saving.register_keras_serializable("tf_sigma_vae")
-class HierarchicalVae(LatentVariableModel):
+class HierarchicalVae(VectorLatent, LatentVariableModel):
     """Variational autoencoder of several levels of latents, with a calibrated decoder.
 
     `z` holds the latents of all levels, flattened, top first: see `split_levels`. `rate_groups` of
@@ -214,11 +215,11 @@ class HierarchicalVae(LatentVariableModel):
         )
 
     def decode_params(self, z) -> tf.Tensor:
-        """See `LatentVariableModel.decode_params`."""
+        """See `VectorLatent.decode_params`."""
         return self.top_down(self.split_levels(z))
 
     def sample_prior(self, noise_ids, temperature: float = 1.0) -> tf.Tensor:
-        """See `LatentVariableModel.sample_prior`."""
+        """See `VectorLatent.sample_prior`."""
         generated = self._levels.generated(noise_ids, temperature)
         _, draws = self._levels.descend(self._levels.start(noise_ids), generated)
         return self.join_levels([draw.z for draw in draws])

@@ -13,12 +13,13 @@ from tf_sigma_vae import networks, noise
 from tf_sigma_vae.likelihoods import Likelihood
 from tf_sigma_vae.models._base import LatentVariableModel
 from tf_sigma_vae.models._output import Inference
+from tf_sigma_vae.models._vector_latent import VectorLatent
 
 tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable("tf_sigma_vae")
-class Vae(LatentVariableModel):
+class Vae(VectorLatent, LatentVariableModel):
     """Variational autoencoder with a calibrated decoder.
 
     All weights exist after construction.
@@ -67,7 +68,7 @@ class Vae(LatentVariableModel):
         )
 
     def encode(self, x) -> tfd.Independent:
-        """See `LatentVariableModel.encode`."""
+        """See `VectorLatent.encode`."""
         self.check_images(x)
         outputs = tf.cast(self.encoder(x), tf.float32)
         loc, log_scale = tf.split(outputs, 2, axis=-1)
@@ -87,11 +88,11 @@ class Vae(LatentVariableModel):
         )
 
     def decode_params(self, z) -> tf.Tensor:
-        """See `LatentVariableModel.decode_params`."""
+        """See `VectorLatent.decode_params`."""
         return self.decoder(z)
 
     def sample_prior(self, noise_ids, temperature: float = 1.0) -> tf.Tensor:
-        """See `LatentVariableModel.sample_prior`."""
+        """See `VectorLatent.sample_prior`."""
         return temperature * noise.normal(noise_ids, [self.latent_size])
 
     def log_importance_weights(self, x, num_samples: int, first_sample=0) -> tf.Tensor:

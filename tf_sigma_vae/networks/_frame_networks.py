@@ -193,9 +193,9 @@ class FrameWriter(FrameNetwork):
             maps = block(self.grow(maps), skip)
         return maps
 
-    def compute_output_shape(self, features_shape, skips_shape=None):
+    def compute_output_shape(self, input_shape, skips_shape=None):
         """`(N, H, W, params_channels)`."""
-        return (features_shape[0], *self.image_shape[:2], self.params_channels)
+        return (input_shape[0], *self.image_shape[:2], self.params_channels)
 
     def get_config(self):
         """Constructor arguments, for `from_config`."""

@@ -12,11 +12,14 @@ import tensorflow as tf
 from tf_sigma_vae import data
 from tf_sigma_vae.config import Config
 
+Examples = np.ndarray | data.VideoSource
+COMPARED_VIDEOS = 16
+
 
 def training(
     strategy: tf.distribute.Strategy,
     config: Config,
-    images: np.ndarray,
+    images: Examples,
     start_step: int,
     num_steps: int | None = None,
 ):
@@ -25,7 +28,7 @@ def training(
     Args:
       strategy: The strategy.
       config: The configuration.
-      images: uint8 `[N, H, W, C]`, the whole training set.
+      images: The whole training set, uint8 `[N, H, W, C]` or videos.
       start_step: Step to start at.
       num_steps: Steps after which the batches end; None for never.
 
@@ -34,30 +37,69 @@ def training(
     """
 
     def make(shard: data.Shard) -> tf.data.Dataset:
-        batches = data.training_batches(
-            images,
-            global_batch_size=config.global_batch_size,
-            seed=config.seed,
-            start_step=start_step,
-            dequantize=config.dequantize,
-            flip=config.flip,
-            drop_remainder=config.drop_remainder,
-            shard=shard,
-        )
+        batches = shuffled(config, images, start_step, shard)
         return batches if num_steps is None else batches.take(num_steps * shard.num_local)
 
     return _distributed(strategy, make)
 
 
+def shuffled(
+    config: Config, images: Examples, start_step: int = 0, shard: data.Shard = data.WHOLE
+) -> tf.data.Dataset:
+    """What `training` takes its batches from, of one share of them."""
+    options = {
+        "global_batch_size": config.global_batch_size,
+        "seed": config.seed,
+        "start_step": start_step,
+        "flip": config.flip,
+        "drop_remainder": config.drop_remainder,
+        "shard": shard,
+    }
+    if isinstance(images, data.VideoSource):
+        return data.training_clips(images, config.train_frames, **options)
+    return data.training_batches(images, dequantize=config.dequantize, **options)
+
+
+def in_order(config: Config, images: Examples, shard: data.Shard = data.WHOLE) -> tf.data.Dataset:
+    """Every image, or every clip as long as those of the training, once and in order."""
+    options = {"global_batch_size": config.global_batch_size, "shard": shard}
+    if isinstance(images, data.VideoSource):
+        return data.evaluation_clips(images, config.train_frames, **options)
+    return data.evaluation_batches(images, **options)
+
+
+def num_in_order(config: Config, images: Examples) -> int:
+    """Examples of `in_order`."""
+    if isinstance(images, data.VideoSource):
+        return data.num_evaluation_clips(images, config.train_frames)
+    return len(images)
+
+
+def first(config: Config, images: Examples, num_examples: int) -> np.ndarray:
+    """The first images, uint8, or the first clips of the first videos."""
+    if not isinstance(images, data.VideoSource):
+        return images[:num_examples]
+    index = np.arange(min(num_examples, len(images)))
+    return images.clips(index, np.zeros_like(index), config.train_frames)
+
+
+def to_compare(images: Examples) -> np.ndarray:
+    """Bytes by which workers tell whether they hold the same: all images, or some of the videos."""
+    if not isinstance(images, data.VideoSource):
+        return images
+    index = np.unique(np.linspace(0, len(images) - 1, COMPARED_VIDEOS).astype(np.int64))
+    return images.clips(index, np.zeros_like(index), images.video_shape[0])
+
+
 def validation(
-    strategy: tf.distribute.Strategy, config: Config, images: np.ndarray, pad: bool | None = None
+    strategy: tf.distribute.Strategy, config: Config, images: Examples, pad: bool | None = None
 ):
-    """Every image once, in order.
+    """Every image, or clip, once and in order.
 
     Args:
       strategy: The strategy.
       config: The configuration.
-      images: uint8 `[N, H, W, C]`, the whole validation set.
+      images: The whole validation set, uint8 `[N, H, W, C]` or videos.
       pad: Whether to fill the last batch up with images of no weight, so that all have one shape.
         By default for a TPU, which needs it.
 
@@ -68,9 +110,7 @@ def validation(
         pad = isinstance(strategy, tf.distribute.TPUStrategy)
 
     def make(shard: data.Shard) -> tf.data.Dataset:
-        batches = data.evaluation_batches(
-            images, global_batch_size=config.global_batch_size, shard=shard
-        )
+        batches = in_order(config, images, shard)
         size = config.global_batch_size // shard.num_replicas
         return batches.map(lambda x: _padded(x, size)) if pad else batches
 
@@ -87,7 +127,7 @@ def _padded(x: tf.Tensor, size: int):
 
 def _distributed(strategy: tf.distribute.Strategy, make: Callable[[data.Shard], tf.data.Dataset]):
     if strategy.num_replicas_in_sync == 1:
-        return make(data.Shard())
+        return make(data.WHOLE)
 
     def of_pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:
         num_local = context.num_replicas_in_sync // context.num_input_pipelines

@@ -3,13 +3,14 @@
 import keras
 import tensorflow as tf
 
-from tf_sigma_vae import image_grid
+from tf_sigma_vae import image_grid, video_frames
 from tf_sigma_vae.training import agreement
 from tf_sigma_vae.training.checkpoints import Checkpoints
 from tf_sigma_vae.training.preemption import Preempted, StopRequest
 from tf_sigma_vae.training.step_counter import StepCounter
 
-PICTURES = 8
+PICTURES, CLIPS = 8, 4
+"""Images, or clips, that are shown in TensorBoard."""
 
 
 class WriteCheckpoints(StepCounter):
@@ -135,26 +136,34 @@ class AverageInValidation(keras.callbacks.Callback):
 
 
 class Pictures(keras.callbacks.Callback):
-    """Reconstructions and prior samples in TensorBoard after every epoch."""
+    """Reconstructions and prior samples in TensorBoard after every epoch.
+
+    Of videos there is one picture, `rollouts`: three rows a clip, which are the true frames after
+    the context, their one-step reconstructions and the mean rollout.
+    """
 
     def __init__(self, summary_folder: str, images, seed: int):
         """Builds the callback.
 
         Args:
           summary_folder: Folder of the event files.
-          images: uint8 `[N, H, W, C]`, the first of which are reconstructed.
+          images: uint8 `[N, H, W, C]`, or clips `[N, T, H, W, C]`, the first of which are shown.
           seed: Of the prior samples, so that epochs can be compared.
         """
         super().__init__()
         self.writer = tf.summary.create_file_writer(summary_folder)
-        self.images, self.seed = images[:PICTURES], seed
+        self.images = images[: CLIPS if images.ndim == 5 else PICTURES]
+        self.seed = seed
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes the grids."""
-        grids = {
-            "reconstructions": image_grid.reconstruction_grid(self.model, self.images),
-            "prior_mean": image_grid.prior_grid(self.model, PICTURES**2, self.seed),
-        }
+        if self.images.ndim == 5:
+            grids = {"rollouts": video_frames.strip(self.model, self.images)}
+        else:
+            grids = {
+                "reconstructions": image_grid.reconstruction_grid(self.model, self.images),
+                "prior_mean": image_grid.prior_grid(self.model, PICTURES**2, self.seed),
+            }
         with self.writer.as_default(step=epoch + 1):
             for name, grid in grids.items():
                 tf.summary.image(name, grid[None])

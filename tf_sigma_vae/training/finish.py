@@ -2,9 +2,8 @@
 
 import os
 
-from tf_sigma_vae import data
 from tf_sigma_vae.config import Config
-from tf_sigma_vae.training import agreement, optimizer
+from tf_sigma_vae.training import agreement, batches, optimizer
 
 
 def finish(config: Config, model, splits, checkpoints, files) -> None:
@@ -24,8 +23,7 @@ def finish(config: Config, model, splits, checkpoints, files) -> None:
     if config.calibrate and model.likelihood.needs_calibration:
         say = print if checkpoints.writes else (lambda text: None)
         say("calibrating the scale on the training set ...")
-        images = data.evaluation_batches(splits.train, global_batch_size=config.global_batch_size)
-        say(f"scale: {model.calibrate(images)}")
+        say(f"scale: {model.calibrate(batches.in_order(config, splits.train))}")
     if checkpoints.writes:
         partial = os.path.join(files.path, ".partial-model.keras")
         model.save(partial)

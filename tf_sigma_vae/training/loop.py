@@ -99,9 +99,10 @@ def _train(config, files, distribution, data_dir, download, verbose, stop_reques
         tf.config.experimental.enable_op_determinism()
     num_steps = build.num_train_steps(config, len(splits.train))
     with distribution.scope():
-        model = compiled_model(config, splits.train.shape[1:], num_steps)
-    seen = {"train": splits.train, "validation": splits.validation}
-    sizes = {name: len(images) for name, images in seen.items() if images is not None}
+        model = compiled_model(config, build.image_shape(splits), num_steps)
+    sizes = {"train": len(splits.train)}
+    if splits.validation is not None:
+        sizes["validation"] = batches.num_in_order(config, splits.validation)
     strategy.check_shares(distribution, config, model, sizes)
     is_chief = agreement.is_chief(distribution)
     # Only now: what cannot be built must not leave a workdir that refuses the corrected config.
@@ -152,7 +153,7 @@ def _require_same_start(distribution, splits: data.Splits, files: Workdir, step:
       ClusterError: If not.
     """
     images = {
-        f"their {name} images (checksums)": agreement.fingerprint(images)
+        f"their {name} images (checksums)": agreement.fingerprint(batches.to_compare(images))
         for name, images in splits._asdict().items()
         if images is not None and num_workers(distribution) > 1
     }
@@ -254,6 +255,7 @@ def _callbacks(config, model, splits, checkpoints, files, stop_request) -> list:
     )
     if summaries is not None:
         shown = splits.test if splits.validation is None else splits.validation
+        shown = batches.first(config, shown, callbacks_lib.PICTURES)
         callbacks.append(callbacks_lib.Pictures(summaries, shown, config.seed))
     if splits.validation is not None:
         callbacks.append(

@@ -1,0 +1,116 @@
+"""The scale of clips under `scale_over`: of the batch, of each clip, of each frame."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests._clips import CONTEXT, FRAME_SHAPE, clips, tiny_sequence
+from tf_sigma_vae import plugins
+
+BATCH, FRAMES = 3, 5
+PREDICTED, SIZE = FRAMES - CONTEXT, 256
+FLOOR = 1.0 / 510.0
+RELATIVE = 1e-5
+"""Of float32 means over some hundred numbers."""
+NATS = 1e-3
+# By frames one of each way to a scale.
+BY_FRAME = ("gaussian_inverse_gamma", "logistic_mixture", "mse")
+KINDS = [(name, "clip") for name in plugins.names("likelihoods")]
+KINDS += [(name, "frame") for name in BY_FRAME]
+
+
+@pytest.fixture(scope="module")
+def x():
+    """Clips and frames of unlike contrast, so that each has a variance of its own."""
+    contrast = np.linspace(0.2, 1.0, BATCH * FRAMES, dtype=np.float32)
+    return 0.5 + (clips(BATCH, FRAMES) - 0.5) * contrast.reshape(BATCH, FRAMES, 1, 1, 1)
+
+
+def squared_errors(output, x):
+    """`[B, T']`, mean over a frame."""
+    return np.mean((output.likelihood.mean() - x[:, CONTEXT:]) ** 2, axis=(2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "scale_over", "axes"),
+    [
+        ("gaussian_optimal", "clip", (0, 1)),
+        ("gaussian_optimal", "frame", (0, 1)),
+        ("gaussian_optimal_per_image", "clip", (1,)),
+        ("gaussian_optimal_per_image", "frame", ()),
+    ],
+)
+def test_the_training_scale_is_over_batch_clip_or_frame(likelihood, scale_over, axes, x):
+    model = tiny_sequence(likelihood, scale_over=scale_over)
+    output = model(x, training=True)
+    errors = squared_errors(output, x)
+    variance = np.broadcast_to(errors.mean(axis=axes, keepdims=True), errors.shape) + FLOOR**2
+    found = output.likelihood.stddev().numpy()[:, :, 0, 0, 0]
+    np.testing.assert_allclose(found, np.sqrt(variance), rtol=RELATIVE)
+    nll = 0.5 * SIZE * (np.log(2 * np.pi * variance) + errors / variance)
+    np.testing.assert_allclose(output.distortion, nll.sum(axis=1), atol=NATS)
+    np.testing.assert_allclose(
+        model.log_scale(output), 0.5 * np.log(variance).mean(axis=1), rtol=RELATIVE
+    )
+
+
+@pytest.mark.parametrize(("scale_over", "num"), [("clip", BATCH), ("frame", BATCH * PREDICTED)])
+@pytest.mark.parametrize("likelihood", ["gaussian_optimal", "gaussian_optimal_per_image"])
+def test_calibration_is_the_mean_squared_error_of_predicted_frames(likelihood, scale_over, num, x):
+    model = tiny_sequence(likelihood, scale_over=scale_over)
+    provenance = model.calibrate(tf.data.Dataset.from_tensor_slices(x).batch(2), step=0)
+    errors = squared_errors(model(x), x)
+    assert provenance["num_examples"] == num
+    np.testing.assert_allclose(model.likelihood.variance, errors.mean(), rtol=RELATIVE)
+    if likelihood == "gaussian_optimal_per_image":
+        parts = errors if scale_over == "frame" else errors.mean(axis=1)
+        found = model.likelihood.variance_square
+        np.testing.assert_allclose(found, (parts**2).mean(), rtol=RELATIVE)
+
+
+def test_frames_with_scales_of_their_own_are_independent(x):
+    model = tiny_sequence("gaussian_optimal_per_image", scale_over="frame")
+    model.calibrate(x)
+    output = model(x)
+    total = tf.reduce_sum(model.frame_distortions(output, x), axis=1)
+    np.testing.assert_allclose(total, output.distortion, rtol=RELATIVE)
+
+
+def test_frames_under_the_scale_of_a_clip_are_not(x):
+    """A scale that is integrated out couples them: the joint is not the product of marginals."""
+    model = tiny_sequence("gaussian_optimal_per_image", scale_over="clip")
+    model.calibrate(x)
+    output = model(x)
+    total = tf.reduce_sum(model.frame_distortions(output, x), axis=1)
+    assert np.all(np.abs(total - output.distortion) > 0.5)
+
+
+@pytest.mark.parametrize(("name", "scale_over"), KINDS)
+def test_every_likelihood_is_of_clips(name, scale_over):
+    x = clips(BATCH, FRAMES, (16, 16, 3))
+    model = tiny_sequence(name, (16, 16, 3), scale_over=scale_over)
+    model.calibrate(x)
+    output = model(x)
+    assert output.likelihood.batch_shape == (BATCH,)
+    assert output.likelihood.event_shape == (PREDICTED, 16, 16, 3)
+    drawn = output.likelihood.sample(seed=[0, 1])
+    assert drawn.shape == output.likelihood.mean().shape == (BATCH, PREDICTED, 16, 16, 3)
+    log_mass = model.log_mass(output, x)
+    assert log_mass.dtype == tf.float64 and np.all(np.isfinite(log_mass)) and np.all(log_mass < 0)
+    frames = tf.reshape(output.params, [-1, *output.params.shape[2:]])
+    of_frames = model.frame_distribution(frames)
+    mean = tf.reshape(of_frames.mean(), [BATCH, PREDICTED, 16, 16, 3])
+    np.testing.assert_allclose(mean, output.likelihood.mean(), rtol=RELATIVE, atol=1e-6)
+
+
+def test_one_replica_and_all_frames_share_the_scale_of_the_batch(x):
+    """A batch scale is the same whatever is taken for an example."""
+    of_clips, of_frames = (
+        tiny_sequence("gaussian_optimal", scale_over=over) for over in ("clip", "frame")
+    )
+    one, other = of_clips(x, training=True), of_frames(x, training=True)
+    np.testing.assert_allclose(one.distortion, other.distortion, rtol=RELATIVE)
+    np.testing.assert_allclose(
+        of_clips.likelihood.variance, of_frames.likelihood.variance, rtol=RELATIVE
+    )
+    assert FRAME_SHAPE == tuple(x.shape[2:])
