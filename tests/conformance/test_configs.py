@@ -22,6 +22,8 @@ IMAGE_SHAPES = {
     "npz": (32, 32, 3),
     "cifar10": (32, 32, 3),
     "celeba": (64, 64, 3),
+    "moving_mnist": (64, 64, 1),
+    "bair_push": (64, 64, 3),
 }
 """What the datasets of the configs give; the data themselves are not needed."""
 OWN_FILE = {"npz": {"path": "images.npz"}}
