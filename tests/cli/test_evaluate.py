@@ -75,6 +75,7 @@ def test_workdirs_may_be_repeated_or_have_commas(monkeypatch, capsys):
     given = {}
     values = types.SimpleNamespace(workdir=["a,b", "c"], split="test", num_samples=1)
     values.global_batch_size, values.num_examples = 1, 0
+    values.num_rollouts, values.rollout_clips = 1, 2
     values.data_dir, values.download = None, False
     values.strategy, values.cluster_timeout = "one_device", 1.0
     monkeypatch.setattr(evaluate, "flags", types.SimpleNamespace(FLAGS=values))
@@ -93,6 +94,9 @@ def test_workdirs_may_be_repeated_or_have_commas(monkeypatch, capsys):
         ({"num_samples": -1}, "num_samples must not be negative"),
         ({"global_batch_size": 0}, "global_batch_size must be at least 1"),
         ({"num_examples": -5}, "num_examples must not be negative"),
+        ({"num_rollouts": -1}, r"num_rollouts must not be negative \(0 for none\), got -1"),
+        ({"rollout_clips": 1}, "rollout_clips must be at least 2, got 1"),
+        ({"num_rollouts": 0, "rollout_clips": 0}, "rollout_clips must be at least 2, got 0"),
     ],
 )
 def test_impossible_requests_are_refused_before_the_run_is_looked_at(given, message):

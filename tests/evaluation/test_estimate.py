@@ -48,3 +48,29 @@ def test_bootstrap_repeats():
     values = np.arange(6.0)
     first, second = (estimate.bootstrap(lambda w: (w @ values) ** 2, 6) for _ in range(2))
     assert first == second > 0
+
+
+def test_the_error_of_groups_of_one_size_is_that_of_their_means():
+    values = np.random.default_rng(0).normal(size=(5, 3))
+    found = estimate.mean("m", values.ravel(), "u", np.repeat(np.arange(5), 3))
+    assert found.value == pytest.approx(values.mean())
+    expected = values.mean(axis=1).std(ddof=1) / np.sqrt(5)
+    assert found.standard_error == pytest.approx(expected, rel=1e-12)
+
+
+def test_groups_may_be_of_different_sizes_and_in_any_order():
+    values, groups = np.array([1.0, 2.0, 6.0, 3.0]), np.array([7, 2, 7, 2])
+    found = estimate.mean("m", values, "u", groups)
+    # About the mean of 3 the sums are -2 + 3 = 1 and -1 + 0 = -1.
+    assert found == (3.0, pytest.approx(np.sqrt(2.0 / 1.0 * 2.0) / 4.0), "u")
+
+
+def test_groups_of_one_example_are_examples():
+    values = np.arange(6.0) ** 2
+    found = estimate.mean("m", values, "u", np.arange(6))
+    assert found[:2] == pytest.approx(estimate.mean("m", values, "u")[:2])
+
+
+def test_one_group_has_no_error():
+    with pytest.raises(ValueError, match="m needs at least 2 independent groups"):
+        estimate.mean("m", [1.0, 2.0], "u", [3, 3])

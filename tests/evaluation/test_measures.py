@@ -9,7 +9,7 @@ from tests._models import set_weights
 from tests.cli._finished_run import finished_run
 from tests.evaluation.fid._networks import Averages
 from tf_sigma_vae.cli import evaluate as evaluate_command
-from tf_sigma_vae.evaluation import measures
+from tf_sigma_vae.evaluation import image_measures, measures
 from tf_sigma_vae.evaluation.runs import FinishedRun
 
 OPTIONS = measures.Options(
@@ -56,8 +56,8 @@ def made(monkeypatch):
 
         return call
 
-    for name, measure in measures._MEASURES.items():
-        monkeypatch.setitem(measures._MEASURES, name, counted(name, measure))
+    for name, measure in list(image_measures.MEASURES.items()):
+        monkeypatch.setitem(image_measures.MEASURES, name, counted(name, measure))
     return names
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation._hierarchies import finished_hierarchy, hierarchy, unit_interval
-from tf_sigma_vae.evaluation import information, measures
+from tf_sigma_vae.evaluation import image_measures, information, measures
 from tf_sigma_vae.evaluation.runs import FinishedRun
 
 OPTIONS = measures.Options(information_examples=40)
@@ -49,7 +49,7 @@ def test_records_made_before_they_named_their_latent_are_of_the_whole_one(run, r
     old = json.loads(json.dumps(record))
     del old["protocol"]["latent"]
     old["protocol"]["conventions"] = information.CONVENTIONS
-    assert measures._fits("information", OPTIONS.resolved(360), None, old)
+    assert image_measures.fits("information", OPTIONS.resolved(360), None, old)
 
 
 def test_a_top_level_that_depends_on_draws_cannot_be_measured(run, record, monkeypatch):

@@ -2,9 +2,11 @@
 
   sigma-vae-evaluate --workdir=runs/a
   sigma-vae-evaluate --workdir=runs/a --workdir=runs/b --num_samples=16
+  sigma-vae-evaluate --workdir=runs/video --num_rollouts=100 --rollout_clips=256
 
 Figures use the scale stored with the model; evaluating twice gives the same digits.
 Another split or number of images overwrites evaluation.json; its protocol says which it was.
+Of runs on videos predictions are measured too, step by step: rollouts.json and rollouts.png.
 """
 
 import functools
@@ -14,14 +16,16 @@ import sys
 from absl import flags, logging
 from tqdm import tqdm
 
+from tf_sigma_vae import data
 from tf_sigma_vae.cli import _command
-from tf_sigma_vae.evaluation import record, runs
-from tf_sigma_vae.evaluation.evaluate import check_numbers
+from tf_sigma_vae.evaluation import measures, record, rollout_plot, runs
+from tf_sigma_vae.evaluation.evaluate import Evaluation, check_numbers
+from tf_sigma_vae.evaluation.rollouts import table as rollout_table
 from tf_sigma_vae.evaluation.table import table
 from tf_sigma_vae.likelihoods import NotCalibratedError
 from tf_sigma_vae.training import ClusterError, Preempted, agreement, start
 from tf_sigma_vae.training.preemption import preempted_by_lost_workers
-from tf_sigma_vae.workdir import WorkdirError
+from tf_sigma_vae.workdir import WorkdirError, atomic_file
 
 PROGRAM = "sigma-vae-evaluate"
 EXPECTED_ERRORS = (
@@ -34,6 +38,9 @@ EXPECTED_ERRORS = (
 )
 # On a TPU only one shape of batches would do, and the last batch has another.
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
+ROLLOUTS = measures.Options()
+"""Their defaults."""
+ROLLOUT_PICTURE = "rollouts.png"
 
 
 def define_flags() -> None:
@@ -44,10 +51,24 @@ def define_flags() -> None:
         "Folder of a finished run. Several (repeated, or with commas) are compared in one table.",
         required=True,
     )
-    flags.DEFINE_enum("split", "test", runs.SPLITS, "Images to evaluate on.")
-    flags.DEFINE_integer("num_samples", 64, "Samples K of the IWAE bound; 0 leaves it out.")
-    flags.DEFINE_integer("global_batch_size", 128, "Images a batch.")
-    flags.DEFINE_integer("num_examples", 0, "How many of the first images; 0 for all.")
+    flags.DEFINE_enum("split", "test", runs.SPLITS, "Images, or videos, to evaluate on.")
+    flags.DEFINE_integer(
+        "num_samples",
+        None,
+        "Samples K of the IWAE bound; 0 leaves it out. By default 64, and 8 of videos.",
+    )
+    flags.DEFINE_integer(
+        "global_batch_size",
+        None,
+        "Images, or clips, a batch. By default 128, of clips as many as fit into 512 frames.",
+    )
+    flags.DEFINE_integer("num_examples", 0, "How many of the first images, or videos; 0 for all.")
+    flags.DEFINE_integer(
+        "num_rollouts", ROLLOUTS.num_rollouts, "Of videos: rollouts N of each clip; 0 for none."
+    )
+    flags.DEFINE_integer(
+        "rollout_clips", ROLLOUTS.rollout_clips, "Of videos: how many of the first clips."
+    )
     flags.DEFINE_string("data_dir", None, "Where the data are; as in training if not given.")
     flags.DEFINE_boolean("download", False, "Fetch missing data from the network.")
     flags.DEFINE_enum(
@@ -61,34 +82,38 @@ def define_flags() -> None:
 def evaluate(
     workdirs: list[str],
     split: str = "test",
-    num_samples: int = 64,
-    global_batch_size: int = 128,
+    num_samples: int | None = None,
+    global_batch_size: int | None = None,
     num_examples: int = 0,
     data_dir: str | None = None,
     download: bool = False,
     strategy_name: str = "one_device",
     cluster_timeout: float = start.CLUSTER_TIMEOUT,
+    num_rollouts: int = ROLLOUTS.num_rollouts,
+    rollout_clips: int = ROLLOUTS.rollout_clips,
 ) -> str:
-    """Evaluates runs and writes `evaluation.json` in each.
+    """Evaluates runs and writes `evaluation.json` in each; of videos also the rollouts.
 
     Args:
       workdirs: Folders of finished runs.
       split: `"test"`, `"validation"` or `"train"`.
       num_samples: K of the importance-weighted bound; 0 leaves it out.
-      global_batch_size: Images a batch.
-      num_examples: How many of the first images; 0 for all.
+      global_batch_size: Images, or clips, a batch.
+      num_examples: How many of the first images, or videos; 0 for all.
       data_dir: Where the data are; None for what each run was trained with.
       download: Whether missing data may be downloaded.
       strategy_name: Where to evaluate. Several workers are all called with the same arguments; the
         chief writes.
       cluster_timeout: Seconds to wait for all workers.
+      num_rollouts: Of videos: rollouts of each clip, made on one device; 0 for none.
+      rollout_clips: Of videos: how many of the first clips these go on from.
 
     Returns:
-      The table.
+      The table; of videos also a short one of the rollouts.
 
     Raises:
       FileNotFoundError: If a run is missing or not finished, or its data are.
-      ValueError: On an impossible number, an unknown split, or a run given twice.
+      ValueError: On an impossible or unknown value, or runs that do not go together.
       WorkdirError: If a configuration is corrupt.
       ClusterError: If the workers do not come together.
       Preempted: When another worker is lost.
@@ -96,26 +121,120 @@ def evaluate(
       NotCalibratedError: If an analytic likelihood holds no scale.
       FloatingPointError: If a figure is not finite.
     """
-    runs.check_images_wanted(split, num_examples)
-    check_numbers(num_samples, global_batch_size)
-    opened = _opened(workdirs)
+    opened, options = _checked(
+        workdirs, split, num_samples, global_batch_size, num_examples, num_rollouts, rollout_clips
+    )
+    _require_one_device(strategy_name, options)
     asked = {"workdirs": workdirs, "split": split, "num_samples": num_samples}
     asked |= {"global_batch_size": global_batch_size, "num_examples": num_examples}
     say = functools.partial(print, file=sys.stderr)
     strategy = start.connect(strategy_name, asked, cluster_timeout, say)
-    writes, evaluations = agreement.is_chief(strategy), {}
+    wanted = (split, num_examples, data_dir, download)
+    return _evaluate_all(opened, wanted, (num_samples, global_batch_size), options, strategy)
+
+
+def _checked(
+    workdirs, split, num_samples, global_batch_size, num_examples, num_rollouts, rollout_clips
+) -> tuple[dict[str, runs.FinishedRun], measures.Options | None]:
+    """The runs by short names, and how rollouts are made if they are; see `evaluate`."""
+    runs.check_images_wanted(split, num_examples)
+    check_numbers(num_samples, global_batch_size)
+    options = _rollout_options(split, num_examples, num_rollouts, rollout_clips)
+    opened = _opened(workdirs)
+    return opened, options if _all_of_videos(opened) else None
+
+
+def _evaluate_all(opened, wanted, numbers, options, strategy) -> str:
+    """See `evaluate`; `wanted` is what `FinishedRun.images` takes."""
+    writes, evaluations, rollouts = agreement.is_chief(strategy), {}, {}
     with preempted_by_lost_workers(strategy):
         for name, run in opened.items():
-            images = run.images(split, num_examples, data_dir, download)
-            with tqdm(total=len(images), desc=name, unit="image", disable=not writes) as bar:
-                evaluations[name] = record.evaluate_run(
-                    run, images, split, num_samples, global_batch_size, bar.update, strategy
-                )
-            if writes:
-                record.write(evaluations[name], run.workdir.evaluation_file)
+            images = run.images(*wanted)
+            evaluations[name] = _evaluated(name, run, images, wanted[0], numbers, strategy, writes)
+            if options is not None:
+                rollouts[name] = _rolled_out(name, run, images, options, *wanted[2:])
         # The chief's process serves the others: none may leave before the rest is done.
         agreement.wait_for_all(strategy)
-    return table(evaluations) if writes else ""
+    if not writes:
+        return ""
+    return "\n\n".join([table(evaluations), *([rollout_table(rollouts)] if rollouts else [])])
+
+
+def _evaluated(name, run, images, split, numbers, strategy, writes: bool) -> Evaluation:
+    """The evaluation of a run, written by the chief."""
+    with _bar(name, *_amount(run, images), not writes) as bar:
+        found = record.evaluate_run(run, images, split, *numbers, bar.update, strategy)
+    if writes:
+        record.write(found, run.workdir.evaluation_file)
+    return found
+
+
+def _rollout_options(
+    split: str, num_examples: int, num_rollouts: int, rollout_clips: int
+) -> measures.Options | None:
+    """How rollouts are made; None for none.
+
+    Raises:
+      ValueError: On an impossible number; the message names it.
+    """
+    if num_rollouts < 0:
+        raise ValueError(f"num_rollouts must not be negative (0 for none), got {num_rollouts}")
+    options = measures.Options(
+        split=split,
+        num_examples=num_examples,
+        num_rollouts=num_rollouts or ROLLOUTS.num_rollouts,
+        rollout_clips=rollout_clips,
+    )
+    options.check()
+    return options if num_rollouts else None
+
+
+def _all_of_videos(opened: dict[str, runs.FinishedRun]) -> bool:
+    """Whether the runs are of videos.
+
+    Raises:
+      ValueError: If some are and some are not; the message names them.
+    """
+    of_videos = [name for name, run in opened.items() if run.of_videos]
+    of_images = [name for name in opened if name not in of_videos]
+    if of_videos and of_images:
+        raise ValueError(
+            f"runs of videos ({', '.join(of_videos)}) and of images ({', '.join(of_images)}) have "
+            "no figures in common: evaluate them one kind at a time"
+        )
+    return bool(of_videos)
+
+
+def _require_one_device(strategy_name: str, options: measures.Options | None) -> None:
+    """Checks that rollouts are not asked for on several devices."""
+    if options is not None and strategy_name != "one_device":
+        raise ValueError(
+            f"rollouts are made on one device: --num_rollouts=0 leaves them out under "
+            f"--strategy={strategy_name}"
+        )
+
+
+def _amount(run: runs.FinishedRun, images) -> tuple[int, str]:
+    """What there is to do of a run, and its unit."""
+    if run.of_videos:
+        return data.num_evaluation_clips(images, run.clip_length(images)), "clip"
+    return len(images), "image"
+
+
+def _bar(name: str, total: int, unit: str, disable: bool = False) -> tqdm:
+    return tqdm(total=total, desc=name, unit=unit, disable=disable)
+
+
+def _rolled_out(name: str, run: runs.FinishedRun, source, options, data_dir, download) -> dict:
+    """The record of a run's rollouts, stored or made now, with its picture."""
+    total = min(options.rollout_clips, _amount(run, source)[0])
+    with _bar(f"{name}: rollouts", total, "clip") as bar:
+        found = measures.obtain(
+            run, "rollouts", options, data_dir=data_dir, download=download, progress=bar.update
+        )
+    with atomic_file(os.path.join(run.workdir.path, ROLLOUT_PICTURE)) as file:
+        file.write(rollout_plot.curves({name: found}))
+    return found
 
 
 def _opened(workdirs: list[str]) -> dict[str, runs.FinishedRun]:
@@ -144,6 +263,8 @@ def main() -> None:
             download=values.download,
             strategy_name=values.strategy,
             cluster_timeout=values.cluster_timeout,
+            num_rollouts=values.num_rollouts,
+            rollout_clips=values.rollout_clips,
         )
         if found:
             print(found)

@@ -11,8 +11,6 @@ value is no likelihood, has that of its normalised form over the 256 levels.
 Source: Theis et al. 2016 (dequantization).
 """
 
-import math
-
 import tensorflow as tf
 
 from tf_sigma_vae import objectives
@@ -27,22 +25,26 @@ def by_mass(model, output: Output, x) -> tf.Tensor:
     Args:
       model: A `LatentVariableModel`.
       output: Of the model for `x`.
-      x: `[B, H, W, C]`, scaled as `k / 255`.
+      x: `[B, H, W, C]`, or clips, scaled as `k / 255`.
 
     Returns:
       float64 `[B]`.
     """
-    log_mass = model.likelihood.bin_log_mass(output.likelihood, x)
+    if model.of_videos:
+        log_mass = model.log_mass(output, x)
+    else:
+        log_mass = model.likelihood.bin_log_mass(output.likelihood, x)
     nll = tf.cast(output.rate, tf.float64) - tf.cast(log_mass, tf.float64)
-    return objectives.bits_per_dim(nll, math.prod(model.image_shape), "mass")
+    return objectives.bits_per_dim(nll, model.num_dims(x), "mass")
 
 
-def by_density(model, output: Output) -> tf.Tensor:
+def by_density(model, output: Output, x) -> tf.Tensor:
     """Bits/dim of the 8-bit images, by density.
 
     Args:
       model: A `LatentVariableModel` whose likelihood is a density.
-      output: Of the model for images dequantized in the unit interval.
+      output: Of the model for `x`.
+      x: `[B, H, W, C]`, or clips, dequantized in the unit interval.
 
     Returns:
       float64 `[B]`.
@@ -56,4 +58,4 @@ def by_density(model, output: Output) -> tf.Tensor:
             f"measure {model.likelihood.measure!r}"
         )
     nll = tf.cast(output.distortion, tf.float64) + tf.cast(output.rate, tf.float64)
-    return objectives.bits_per_dim(nll, math.prod(model.image_shape), "density")
+    return objectives.bits_per_dim(nll, model.num_dims(x), "density")

@@ -32,7 +32,8 @@ def plug_in_terms(likelihood, output: Output, x) -> dict[str, tf.Tensor]:
     Args:
       likelihood: The model's likelihood.
       output: Of the model for `x`, outside of training.
-      x: `[B, H, W, C]`, the evaluated batch, which sets the scale.
+      x: `[B, H, W, C]`, the evaluated batch, which sets the scale; of a model of clips the
+        predicted frames.
     """
     if not hasattr(likelihood, "plug_in_distribution"):
         return {}

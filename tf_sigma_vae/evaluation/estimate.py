@@ -40,22 +40,39 @@ def require_finite(name: str, values) -> np.ndarray:
     return values
 
 
-def mean(name: str, values, unit: str) -> Estimate:
-    """Mean over independent examples, with standard error `std / sqrt(N)`.
+def mean(name: str, values, unit: str, groups=None) -> Estimate:
+    """Mean over examples, with its standard error.
+
+    Of independent examples the error is `std / sqrt(N)`. Of groups of examples, where only the
+    groups are independent, with `d_g` the sum over a group of the deviations from the mean,
+
+        sqrt(G / (G - 1) sum_g d_g^2) / N,
+
+    which for G groups of one size is the error of the mean of the means of the groups.
 
     Args:
       name: Name of the metric, for the error.
       values: `[N]`, one number for each example, N at least 2.
       unit: Unit of the values.
+      groups: `[N]` integers from 0, the group of each example, at least 2 of them; None where each
+        is one.
 
     Raises:
       FloatingPointError: If a value is not finite.
-      ValueError: If there are fewer than 2 examples.
+      ValueError: If there are fewer than 2 examples, or groups.
     """
     values = require_finite(name, values)
     if values.size < 2:
         raise ValueError(f"{name} needs at least 2 examples, got {values.size}")
-    error = values.std(ddof=1) / np.sqrt(values.size)
+    if groups is None:
+        error = values.std(ddof=1) / np.sqrt(values.size)
+        return Estimate(float(values.mean()), float(error), unit)
+    _, places = np.unique(groups, return_inverse=True)
+    deviations = np.bincount(places, values - values.mean())
+    num_groups = deviations.size
+    if num_groups < 2:
+        raise ValueError(f"{name} needs at least 2 independent groups of examples, got 1")
+    error = np.sqrt(num_groups / (num_groups - 1) * np.sum(deviations**2)) / values.size
     return Estimate(float(values.mean()), float(error), unit)
 
 

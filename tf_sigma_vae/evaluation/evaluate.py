@@ -1,4 +1,4 @@
-"""All figures of a model on a split, in one pass over its images.
+"""All figures of a model on a split, in one pass over its images or clips.
 
 Every image counts once, whatever the batch it is in. Nothing is drawn from a global generator:
 evaluating twice gives the same digits.
@@ -14,14 +14,28 @@ import numpy as np
 import tensorflow as tf
 
 from tf_sigma_vae import data, objectives, rows
-from tf_sigma_vae.evaluation import activity, bits, elbo, estimate, iwae, levels, reconstruction
+from tf_sigma_vae.evaluation import (
+    activity,
+    bits,
+    clips,
+    elbo,
+    estimate,
+    iwae,
+    levels,
+    reconstruction,
+)
 from tf_sigma_vae.replicas import host_value
 
 DEQUANTIZATION_SEED = 0
+NUM_SAMPLES = 64
+"""K of the importance-weighted bound of images, unless another is asked for."""
+GLOBAL_BATCH_SIZE = 128
+"""Images a batch, unless another number is asked for."""
 UNITS = {
     "elbo": elbo.UNIT,
     "rate": elbo.UNIT,
     "distortion": elbo.UNIT,
+    **{f"{name}_per_frame": clips.UNIT_PER_FRAME for name in clips.PER_FRAME},
     "iwae": elbo.UNIT,
     "bits_per_dim_mass": bits.UNIT,
     "bits_per_dim_density": bits.UNIT,
@@ -84,21 +98,25 @@ def unit_of(name: str) -> str:
 
 def evaluate_model(
     model,
-    images: np.ndarray,
-    num_samples: int = 64,
-    global_batch_size: int = 128,
+    images: np.ndarray | data.VideoSource,
+    num_samples: int | None = None,
+    global_batch_size: int | None = None,
     progress: Callable[[int], object] | None = None,
+    clip_length: int | None = None,
 ) -> Evaluation:
     """Evaluates a model with its stored scale.
 
     Args:
       model: A trained `LatentVariableModel`; one that was made or loaded in the scope of a
         `tf.distribute` strategy is evaluated on all its replicas, to the same figures.
-      images: uint8 `[N, H, W, C]`, N at least 2.
-      num_samples: K of the importance-weighted bound; 0 leaves it out.
-      global_batch_size: Images a batch. It changes the `*_batch_scale` figures; the others depend
-        on it by rounding only.
-      progress: Called after each batch with the number of images in it.
+      images: uint8 `[N, H, W, C]`, N at least 2; of a model of videos a source of as many.
+      num_samples: K of the importance-weighted bound; 0 leaves it out. `NUM_SAMPLES` by default, of
+        clips `clips.NUM_SAMPLES`.
+      global_batch_size: Images a batch, `GLOBAL_BATCH_SIZE` by default, or clips, as
+        `clips.batch_size` has it. It changes the `*_batch_scale` figures; the others depend on it
+        by rounding only.
+      progress: Called after each batch with the number of images, or clips, in it.
+      clip_length: Of videos: frames of a clip, the context included; whole videos by default.
 
     Returns:
       An `Evaluation`.
@@ -108,10 +126,38 @@ def evaluate_model(
       NotCalibratedError: If an analytic likelihood holds no scale.
       FloatingPointError: If a figure is not finite; the message names it.
     """
-    _check(model, images, num_samples, global_batch_size)
+    check_numbers(num_samples, global_batch_size)
+    if model.of_videos:
+        length = images.video_shape[0] if clip_length is None else clip_length
+        return _of_videos(model, images, num_samples, global_batch_size, progress, length)
+    num_samples = NUM_SAMPLES if num_samples is None else num_samples
+    global_batch_size = global_batch_size or GLOBAL_BATCH_SIZE
+    _check(model, images)
     per_example = _measure(model, images, num_samples, global_batch_size, progress)
-    protocol = {
-        "num_examples": len(images),
+    protocol = _protocol(model, images, num_samples, global_batch_size) | _of_latent(model)
+    return Evaluation(_estimates(per_example, model.beta), protocol | _versions())
+
+
+def _of_videos(
+    model, source, num_samples, global_batch_size, progress, clip_length: int
+) -> Evaluation:
+    """See `evaluate_model`."""
+    clips.check(model, source, clip_length)
+    num_samples = clips.NUM_SAMPLES if num_samples is None else num_samples
+    global_batch_size = global_batch_size or clips.batch_size_of(model, clip_length)
+    per_clip = clips.measure(
+        model, source, num_samples, global_batch_size, clip_length, DEQUANTIZATION_SEED, progress
+    )
+    videos = clips.videos_of(source, clip_length)
+    protocol = _protocol(model, source, num_samples, global_batch_size)
+    protocol |= clips.protocol(model, source, clip_length)
+    return Evaluation(_estimates(per_clip, model.beta, videos), protocol | _versions())
+
+
+def _protocol(model, examples, num_samples: int, global_batch_size: int) -> dict[str, object]:
+    """What the figures depend on, of images and of videos."""
+    return {
+        "num_examples": len(examples),
         "num_samples": num_samples,
         "global_batch_size": global_batch_size,
         "seed": model.seed,
@@ -121,10 +167,11 @@ def evaluate_model(
         "scale": model.likelihood.provenance(),
         "step": None if model.optimizer is None else host_value(model.optimizer.iterations),
         "image_shape": list(model.image_shape),
-        **_of_latent(model),
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
     }
-    return Evaluation(_estimates(per_example, model.beta), protocol)
+
+
+def _versions() -> dict[str, object]:
+    return {"versions": {name: importlib.metadata.version(name) for name in _PACKAGES}}
 
 
 def _of_latent(model) -> dict[str, object]:
@@ -135,7 +182,7 @@ def _of_latent(model) -> dict[str, object]:
     return {"level_shapes": shapes, "conventions": {**CONVENTIONS, **levels.CONVENTIONS}}
 
 
-def _check(model, images, num_samples: int, global_batch_size: int) -> None:
+def _check(model, images) -> None:
     if images.dtype != np.uint8:
         raise ValueError(f"images must be uint8, got {images.dtype}")
     if images.shape[1:] != tuple(model.image_shape):
@@ -144,19 +191,18 @@ def _check(model, images, num_samples: int, global_batch_size: int) -> None:
         )
     if len(images) < 2:
         raise ValueError(f"a standard error needs at least 2 images, got {len(images)}")
-    check_numbers(num_samples, global_batch_size)
     model.likelihood.require_scale()
 
 
-def check_numbers(num_samples: int, global_batch_size: int) -> None:
-    """Checks the numbers that an evaluation is asked for.
+def check_numbers(num_samples: int | None, global_batch_size: int | None) -> None:
+    """Checks the numbers that an evaluation is asked for, as far as they are given.
 
     Raises:
       ValueError: If one is impossible.
     """
-    if num_samples < 0:
+    if num_samples is not None and num_samples < 0:
         raise ValueError(f"num_samples must not be negative (0 for no IWAE), got {num_samples}")
-    if global_batch_size < 1:
+    if global_batch_size is not None and global_batch_size < 1:
         raise ValueError(f"global_batch_size must be at least 1, got {global_batch_size}")
 
 
@@ -201,7 +247,7 @@ def _most_figures(model, x) -> dict[str, tf.Tensor]:
 
 
 def _density_bits(model, x_dequantized) -> tf.Tensor:
-    return bits.by_density(model, model(x_dequantized, training=False))
+    return bits.by_density(model, model(x_dequantized, training=False), x_dequantized)
 
 
 def _compiled(function, model):
@@ -214,12 +260,15 @@ def _compiled(function, model):
     )
 
 
-def _estimates(per_example: dict[str, np.ndarray], beta: float) -> dict[str, estimate.Estimate]:
-    """The metrics in the order of tables."""
+def _estimates(
+    per_example: dict[str, np.ndarray], beta: float, groups=None
+) -> dict[str, estimate.Estimate]:
+    """The metrics in the order of tables; of examples in groups as `estimate.mean` has it."""
     means = dict(per_example)
     posterior_means = means.pop("posterior_mean", None)
-    means["psnr"] = reconstruction.psnr(means["mse"])
-    found = {name: estimate.mean(name, v, unit_of(name)) for name, v in means.items()}
+    if "psnr" not in means:
+        means["psnr"] = reconstruction.psnr(means["mse"])
+    found = {name: estimate.mean(name, v, unit_of(name), groups) for name, v in means.items()}
     if posterior_means is not None:
         found["active_units"] = activity.active_units(posterior_means)
     if "log_scale" in found:

@@ -21,32 +21,36 @@ HIDDEN_CHANNELS = 32
 """What the layers below the decoder's output are taken to have at full resolution."""
 
 
-def chunk_size(image_shape, params_channels: int, global_batch_size: int) -> int:
-    """Samples of each image that are decoded at once, at least 1.
+def chunk_size(
+    image_shape, params_channels: int, global_batch_size: int, num_frames: int = 1
+) -> int:
+    """Samples of each example that are decoded at once, at least 1.
 
     Args:
       image_shape: `(H, W, C)`.
       params_channels: Channels that the decoder emits, 768 for a categorical of colour images.
-      global_batch_size: Images a batch.
+      global_batch_size: Examples a batch.
+      num_frames: Images that are decoded of an example: those predicted of a clip.
     """
-    numbers = math.prod(image_shape[:2]) * max(params_channels, HIDDEN_CHANNELS)
+    numbers = num_frames * math.prod(image_shape[:2]) * max(params_channels, HIDDEN_CHANNELS)
     return max(1, MAX_DECODED_NUMBERS // (global_batch_size * numbers))
 
 
 class ImportanceWeightedBound:
-    """The bound for batches of images, compiled once.
+    """The bound for batches of images or clips, compiled once.
 
     The weights of all samples are collected, one number each; only their images are decoded in
     chunks. Which draws a sample gets does not depend on the chunks.
     """
 
-    def __init__(self, model, num_samples: int, chunk: int):
+    def __init__(self, model, num_samples: int, chunk: int, clip_length: int | None = None):
         """Prepares the bound.
 
         Args:
           model: A `LatentVariableModel`.
           num_samples: K.
           chunk: Samples decoded at once.
+          clip_length: Frames of an example of a model of clips; None for one of images.
 
         Raises:
           ValueError: If a number is not positive.
@@ -58,11 +62,12 @@ class ImportanceWeightedBound:
         self._starts = range(0, num_samples, chunk)
         self._num_samples = num_samples
         sizes = {min(chunk, num_samples - start) for start in self._starts}
-        self._log_weights = {size: _compiled(model, size) for size in sizes}
+        shape = model.image_shape if clip_length is None else (clip_length, *model.image_shape)
+        self._log_weights = {size: _compiled(model, size, shape) for size in sizes}
         self._chunk = chunk
 
     def __call__(self, x) -> np.ndarray:
-        """The bound of each image of `x` `[B, H, W, C]`: float64 `[B]`, nats."""
+        """The bound of each example of a batch `x` `[B, ...]`: float64 `[B]`, nats."""
         chunks = []
         for start in self._starts:
             size = min(self._chunk, self._num_samples - start)
@@ -72,13 +77,13 @@ class ImportanceWeightedBound:
         return logsumexp(log_weights, axis=1) - np.log(self._num_samples)
 
 
-def _compiled(model, size: int):
-    """Log weights `[B, size]`, a function of images and, by name, of `first_sample`."""
-    images = tf.TensorSpec([None, *model.image_shape], tf.float32)
+def _compiled(model, size: int, shape):
+    """Log weights `[B, size]`, a function of a batch and, by name, of `first_sample`."""
+    batch = tf.TensorSpec([None, *shape], tf.float32)
     # A partial is a function of its own to TensorFlow, which warns where one is traced for many
     # models.
     log_weights = functools.partial(_log_weights, model, size)
-    signature = [images, tf.TensorSpec([], tf.int32)]
+    signature = [batch, tf.TensorSpec([], tf.int32)]
     return rows.over_replicas(model.distribute_strategy, log_weights, signature)
 
 

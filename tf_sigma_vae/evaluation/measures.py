@@ -4,7 +4,10 @@
     information   what the latent knows        information.json    `information.model_information`
     calibration   whether the scale is right   calibration.json    `calibration.model_calibration`
     distances     samples against images       distances.json      `fid.compare`
+    rollouts      predictions, step by step    rollouts.json       `rollouts.model_rollouts`
 
+Runs of images have the first four. Of videos there are the evaluation, the rollouts, which hold the
+calibration at each step too, and the distances, which are between frames of rollouts and true ones.
 A record is taken again if it was made of the same trained model (by the hash of its file) and by
 the same protocol; else it is made anew and replaces the old one.
 """
@@ -14,89 +17,53 @@ import importlib.metadata
 import json
 import os
 from collections.abc import Callable
-from typing import NamedTuple
 
 from tf_sigma_vae.content_hash import sha256
-from tf_sigma_vae.evaluation import calibration, fid, information, record
-from tf_sigma_vae.evaluation._posteriors import measurable_latent
+from tf_sigma_vae.evaluation import fid, image_measures, video_measures
 from tf_sigma_vae.evaluation.estimate import NotMeasurableError
-from tf_sigma_vae.evaluation.evaluate import check_numbers
-from tf_sigma_vae.evaluation.fid.distance import NUM_BLOCKS
+from tf_sigma_vae.evaluation.fid.cache import CACHE_VARIABLE, DEFAULT_CACHE, cache_folder
 from tf_sigma_vae.evaluation.fid.extractors import Extractor
-from tf_sigma_vae.evaluation.runs import FinishedRun, check_images_wanted
-from tf_sigma_vae.replicas import host_value
+from tf_sigma_vae.evaluation.measure_options import Options
+from tf_sigma_vae.evaluation.runs import FinishedRun
 from tf_sigma_vae.version import __version__
 from tf_sigma_vae.workdir import write_atomically
 
-__all__ = ["NAMES", "NotMeasurableError", "Options", "extractor", "obtain", "path_of", "stored"]
+__all__ = [
+    "CACHE_VARIABLE",
+    "DEFAULT_CACHE",
+    "NAMES",
+    "VIDEO_NAMES",
+    "NotMeasurableError",
+    "Options",
+    "cache_folder",
+    "clip_extractor",
+    "extractor",
+    "names_of",
+    "obtain",
+    "path_of",
+    "stored",
+]
 
 NAMES = ("evaluation", "information", "calibration", "distances")
-"""Every measure."""
+"""Every measure of runs of images."""
 
-GLOBAL_BATCH_SIZE = 128
-CACHE_VARIABLE = "TF_SIGMA_VAE_CACHE"
-DEFAULT_CACHE = "~/.cache/tf_sigma_vae"
-"""Folder of the features of reference images, unless the variable names another."""
+VIDEO_NAMES = ("evaluation", "rollouts", "distances")
+"""Every measure of runs of videos."""
+
+REASONS = {
+    "rollouts": "rollouts are of a model of videos; this one is of images",
+    "information": "I(x; z) of independent images is what the estimators of information measure; "
+    "of a clip the latents depend on the frames given: see the rate, by step in rollouts.json",
+    "calibration": "the calibration of a model of videos is in rollouts.json, by future step: "
+    "coverage_90 and variance_ratio, after true frames and along rollouts",
+}
+"""Why the measures of one kind of run are not to be had of the other."""
 
 _PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
 
-_COUNTS = ("information_examples", "calibration_examples", "distance_samples")
-_LEAST_SAMPLES = 2 * NUM_BLOCKS
+_ALL_NAMES = (*NAMES, "rollouts")
 
 Progress = Callable[[int], object]
-
-
-class Options(NamedTuple):
-    """How measures are made. Numbers of examples above those of the split mean all of it."""
-
-    split: str = "test"
-    """Of the images."""
-    num_examples: int = 0
-    """Of the evaluation: how many of the first images, 0 for all."""
-    num_samples: int = 64
-    """Of the evaluation: K of the importance-weighted bound, 0 for none."""
-    information_examples: int = 10_000
-    """Examples S whose posteriors are held against one another."""
-    calibration_examples: int = 2_000
-    """Images that the decoder's distribution is checked on."""
-    distance_samples: int = 10_000
-    """Samples of the model, and as many of the first images, that distances are between."""
-    draw: str = "mean"
-    """Samples without ("mean") or with ("noisy") the decoder's noise."""
-    seed: int = 0
-    """Of samples, and of the randomization of the calibration."""
-    extrapolate: bool = False
-    """Whether to add the Frechet distance extrapolated to infinitely many images."""
-
-    def check(self) -> None:
-        """Checks what can be told without data.
-
-        Raises:
-          ValueError: If an option makes no sense; the message names it.
-        """
-        check_images_wanted(self.split, self.num_examples)
-        check_numbers(self.num_samples, GLOBAL_BATCH_SIZE)
-        for name in _COUNTS:
-            if getattr(self, name) < 2:
-                raise ValueError(f"{name} must be at least 2, got {getattr(self, name)}")
-        if self.draw not in ("mean", "noisy"):
-            raise ValueError(f"draw must be 'mean' or 'noisy', got {self.draw!r}")
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, got {self.seed}")
-
-    def resolved(self, num_images: int) -> "Options":
-        """The options with the numbers that a split of so many images amounts to.
-
-        Raises:
-          ValueError: If the evaluation is to be of more images than there are.
-        """
-        if self.num_examples > num_images:
-            raise ValueError(
-                f"num_examples is {self.num_examples}, but the {self.split} split has "
-                f"{num_images} images"
-            )
-        cut = {name: min(getattr(self, name), num_images) for name in _COUNTS}
-        return self._replace(num_examples=self.num_examples or num_images, **cut)
 
 
 def extractor(name_or_path: str, path: str | None = None) -> Extractor:
@@ -123,27 +90,50 @@ def extractor(name_or_path: str, path: str | None = None) -> Extractor:
     return fid.extractors.find("saved_file")(path=name_or_path)
 
 
+def clip_extractor(path: str) -> fid.ClipNetwork:
+    """The network of whole clips that distances of videos are measured with, too.
+
+    Args:
+      path: Of a `.keras` file or SavedModel folder that takes `[B, T, H, W, C]`.
+
+    Raises:
+      FileNotFoundError: If there is nothing at the path.
+      ValueError: If it is no such network.
+    """
+    return fid.ClipNetwork(path)
+
+
+def names_of(run: FinishedRun) -> tuple[str, ...]:
+    """The measures that a run has."""
+    return VIDEO_NAMES if run.of_videos else NAMES
+
+
 def path_of(run: FinishedRun, name: str) -> str:
     """The file of a measure.
 
     Raises:
       ValueError: If there is no such measure; the message lists them.
     """
-    if name not in NAMES:
-        raise ValueError(f"unknown measure {name!r}; known: {', '.join(NAMES)}")
+    if name not in _ALL_NAMES:
+        raise ValueError(f"unknown measure {name!r}; known: {', '.join(_ALL_NAMES)}")
     return os.path.join(run.workdir.path, f"{name}.json")
 
 
 def stored(
-    run: FinishedRun, name: str, options: Options, extraction: fid.Extraction | None = None
+    run: FinishedRun,
+    name: str,
+    options: Options,
+    extraction: fid.Extraction | None = None,
+    clip_extraction: fid.Extraction | None = None,
 ) -> dict | None:
     """The record of a measure, if it is there, of this model and by this protocol.
 
     Args:
       run: A finished run.
-      name: One of `NAMES`.
+      name: A measure.
       options: How to measure.
       extraction: Of the extractor of the distances; None for whichever they were made with.
+      clip_extraction: Of their network of clips; None for any, or none.
 
     Returns:
       The content of its file; None if there is none that fits.
@@ -154,8 +144,13 @@ def stored(
         protocol = found["protocol"]
         if protocol["model_sha256"] != sha256(run.workdir.model_file):
             return None
-        options = options.resolved(protocol["split_size"])
-        return found if _fits(name, options, extraction, found) else None
+        options = options.resolved(protocol["split_size"], run.of_videos)
+        if run.of_videos:
+            extractions = (extraction, clip_extraction)
+            fits = video_measures.fits(run, name, options, extractions, found)
+        else:
+            fits = image_measures.fits(name, options, extraction, found)
+        return found if fits else None
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
 
@@ -168,20 +163,22 @@ def obtain(
     data_dir: str | None = None,
     download: bool = False,
     progress: Progress | None = None,
+    clip_extractor: fid.ClipNetwork | None = None,
 ) -> dict:
     """The record of a measure: the stored one if it fits, else made now and written.
 
     Args:
       run: A finished run.
-      name: One of `NAMES`.
+      name: A measure.
       options: How to measure.
       extractor: Of the distances, for which it is needed.
       data_dir: Where the data are; what the run was trained with if None.
       download: Whether missing data may be downloaded.
-      progress: Called with the number of images, whenever so many are done.
+      progress: Called with the number of images, or clips, whenever so many are done.
+      clip_extractor: Of distances of videos also between whole clips; none if None.
 
     Raises:
-      NotMeasurableError: If the model has no such measure, or the split too few images for it.
+      NotMeasurableError: If the run has no such measure, or the split too few images for it.
       ValueError: On an unknown measure, an impossible option, or distances without an extractor.
       FileNotFoundError: If the data are missing.
       NotCalibratedError: If an analytic likelihood holds no scale.
@@ -192,17 +189,25 @@ def obtain(
     path = path_of(run, name)
     options.check()
     run.require_writable()
+    if name not in names_of(run):
+        raise NotMeasurableError(REASONS[name])
     if name == "distances" and extractor is None:
         raise ValueError(
             f"distances need an extractor: {', '.join(fid.extractors.names())}, or a path"
         )
-    found = stored(run, name, options, None if extractor is None else extractor.extraction)
+    if clip_extractor is not None and (name, run.of_videos) != ("distances", True):
+        raise ValueError("a clip_extractor is of the distances of a model of videos")
+    networks = (extractor, clip_extractor)
+    extractions = [None if network is None else network.extraction for network in networks]
+    found = stored(run, name, options, *extractions)
     if found is not None:
         return found
-    images = run.images(options.split, 0, data_dir, download)
-    options = options.resolved(len(images))
-    measure = functools.partial(_MEASURES[name], run, images, options, progress)
-    found = measure(extractor) if name == "distances" else measure()
+    examples = run.images(options.split, 0, data_dir, download)
+    options = options.resolved(len(examples), run.of_videos)
+    kind = video_measures if run.of_videos else image_measures
+    measure = functools.partial(kind.MEASURES[name], run, examples, options, progress)
+    given = networks if run.of_videos else networks[:1]
+    found = measure(*given) if name == "distances" else measure()
     found["protocol"] = {**_protocol(run, options.split), **found["protocol"]}
     write_atomically(path, json.dumps(found, indent=2, allow_nan=False) + "\n")
     return found
@@ -219,129 +224,3 @@ def _protocol(run: FinishedRun, split: str) -> dict[str, object]:
         "model_sha256": sha256(run.workdir.model_file),
         "versions": {"tf-sigma-vae": __version__, **versions},
     }
-
-
-def _step(model) -> int | None:
-    return None if model.optimizer is None else host_value(model.optimizer.iterations)
-
-
-def _evaluation(run, images, options, progress) -> dict:
-    found = record.evaluate_run(
-        run,
-        images[: options.num_examples],
-        options.split,
-        options.num_samples,
-        GLOBAL_BATCH_SIZE,
-        progress,
-    )
-    return json.loads(record.to_json(found))
-
-
-def _information(run, images, options, progress) -> dict:
-    model = run.model()
-    chosen = images[: options.information_examples]
-    latent = measurable_latent(model)
-    found = information.model_information(
-        model, chosen, GLOBAL_BATCH_SIZE, progress=progress, latent=latent
-    )
-    return _with_step(information.to_dict(found), model)
-
-
-def _calibration(run, images, options, progress) -> dict:
-    model = run.model()
-    chosen = images[: options.calibration_examples]
-    found = calibration.model_calibration(
-        model, chosen, GLOBAL_BATCH_SIZE, options.seed, progress=progress
-    )
-    return _with_step(calibration.to_dict(found), model)
-
-
-def _distances(run, images, options, progress, extractor) -> dict:
-    # Before any of them goes through the network.
-    if options.distance_samples < _LEAST_SAMPLES:
-        raise NotMeasurableError(
-            f"distances need at least {_LEAST_SAMPLES} samples and images, got "
-            f"{options.distance_samples}"
-        )
-    model = run.model()
-    chosen = images[: options.distance_samples]
-    reference = fid.cached_features(
-        cache_folder(),
-        extractor,
-        fid.dataset_images(chosen, run.config.dataset, options.split),
-        progress,
-    )
-    samples = fid.features(
-        extractor,
-        fid.prior_samples(model, options.distance_samples, options.draw, options.seed),
-        progress=progress,
-    )
-    found = fid.compare(reference, samples, options.extrapolate)
-    content = {
-        "metrics": {name: value._asdict() for name, value in found.metrics.items()},
-        "labels": {name: found.protocol.label(name) for name in found.metrics},
-        "protocol": found.protocol.to_dict(),
-    }
-    return _with_step(content, model)
-
-
-def cache_folder() -> str:
-    """Where the features of reference images are kept."""
-    folder = os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE
-    return os.path.join(os.path.expanduser(folder), "features")
-
-
-def _with_step(content: dict, model) -> dict:
-    content["protocol"] = {**content["protocol"], "step": _step(model)}
-    return content
-
-
-def _fits(name: str, options: Options, extraction, found: dict) -> bool:
-    """Whether a record was made by this protocol; its model is looked at elsewhere."""
-    protocol = found["protocol"]
-    if protocol["split"] != options.split:
-        return False
-    is_of_top = protocol.get("latent") == "top"
-    if name == "distances":
-        return _fits_distances(options, extraction, found)
-    wanted = {
-        "evaluation": {
-            "num_examples": options.num_examples,
-            "num_samples": options.num_samples,
-            "global_batch_size": GLOBAL_BATCH_SIZE,
-        },
-        # What an older version of this package measured otherwise is measured anew.
-        "information": {
-            "num_examples": options.information_examples,
-            "conventions": information.TOP_CONVENTIONS if is_of_top else information.CONVENTIONS,
-        },
-        "calibration": {
-            "num_examples": options.calibration_examples,
-            "seed": options.seed,
-            "conventions": calibration.CONVENTIONS,
-        },
-    }[name]
-    return all(protocol[key] == value for key, value in wanted.items())
-
-
-def _fits_distances(options: Options, extraction, found: dict) -> bool:
-    made = fid.Protocol.from_dict(
-        {key: found["protocol"][key] for key in ("extraction", "reference", "samples")}
-    )
-    wanted = (options.distance_samples, options.draw, options.seed)
-    if (made.samples.num_images, made.samples.draw, made.samples.seed) != wanted:
-        return False
-    if extraction is not None and made.extraction != extraction:
-        return False
-    has_extrapolated = "frechet_extrapolated" in found["metrics"]
-    return made.reference.num_images == options.distance_samples and (
-        has_extrapolated or not options.extrapolate
-    )
-
-
-_MEASURES = {
-    "evaluation": _evaluation,
-    "information": _information,
-    "calibration": _calibration,
-    "distances": _distances,
-}

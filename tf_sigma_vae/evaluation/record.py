@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tf_sigma_vae import data
 from tf_sigma_vae.content_hash import sha256
 from tf_sigma_vae.evaluation.estimate import Estimate
 from tf_sigma_vae.evaluation.evaluate import Evaluation, evaluate_model
@@ -17,10 +18,10 @@ from tf_sigma_vae.workdir import write_atomically
 
 def evaluate_run(
     run: FinishedRun,
-    images: np.ndarray,
+    images: np.ndarray | data.VideoSource,
     split: str,
-    num_samples: int = 64,
-    global_batch_size: int = 128,
+    num_samples: int | None = None,
+    global_batch_size: int | None = None,
     progress: Callable[[int], object] | None = None,
     strategy: tf.distribute.Strategy | None = None,
 ) -> Evaluation:
@@ -28,11 +29,13 @@ def evaluate_run(
 
     Args:
       run: The run.
-      images: uint8 `[N, H, W, C]`, of `run.images(split)`.
+      images: Of `run.images(split)`: uint8 `[N, H, W, C]`, or a source of videos, which are
+        evaluated in clips of `run.clip_length`.
       split: Where the images come from.
-      num_samples: K of the importance-weighted bound; 0 leaves it out.
-      global_batch_size: Images a batch.
-      progress: Called after each batch with the number of images in it.
+      num_samples: K of the importance-weighted bound; 0 leaves it out. By default as
+        `evaluate_model` has it.
+      global_batch_size: Images, or clips, a batch; by default as there.
+      progress: Called after each batch with the number of images, or clips, in it.
       strategy: On whose replicas to evaluate; one device if None.
 
     Returns:
@@ -43,7 +46,10 @@ def evaluate_run(
       NotCalibratedError: If an analytic likelihood holds no scale.
       FloatingPointError: If a figure is not finite.
     """
-    found = evaluate_model(run.model(strategy), images, num_samples, global_batch_size, progress)
+    clip_length = run.clip_length(images) if isinstance(images, data.VideoSource) else None
+    found = evaluate_model(
+        run.model(strategy), images, num_samples, global_batch_size, progress, clip_length
+    )
     config = run.config
     protocol = {"dataset": config.dataset, "split": split, "variant": config.likelihood}
     protocol |= {"split_size": run.split_size(split)}

@@ -1,4 +1,4 @@
-"""A finished run, opened to be evaluated: its folder, configuration, model and images."""
+"""A finished run, opened to be evaluated: its folder, configuration, model and data."""
 
 import os
 
@@ -36,7 +36,7 @@ class FinishedRun:
         self.workdir = Workdir(path)
         self.config, self._data_dir = self.workdir.read_config()
         # The splits that were read last, and what they were read by.
-        self._splits: tuple[Config, str | None, data.Splits] | None = None
+        self._splits: tuple[Config, str | None, data.Splits | data.VideoSplits] | None = None
         if not os.path.isfile(self.workdir.model_file):
             raise FileNotFoundError(
                 f"the run in {path!r} is not finished: it holds no "
@@ -58,21 +58,21 @@ class FinishedRun:
         num_examples: int = 0,
         data_dir: str | None = None,
         download: bool = False,
-    ) -> np.ndarray:
-        """The images of a split.
+    ) -> np.ndarray | data.VideoSource:
+        """The images of a split, or its videos.
 
         Args:
           split: One of `SPLITS`.
-          num_examples: How many of the first images; 0 for all.
+          num_examples: How many of the first images, or videos; 0 for all.
           data_dir: Where the data are; what the run was trained with if None.
           download: Whether missing data may be downloaded.
 
         Returns:
-          uint8 `[N, H, W, C]`.
+          uint8 `[N, H, W, C]`; a source where `of_videos`.
 
         Raises:
           FileNotFoundError: If the data are missing; the message says how to get them.
-          ValueError: If the run has no such split, or it has fewer images than asked for.
+          ValueError: If the run has no such split, or it has fewer examples than asked for.
         """
         check_images_wanted(split, num_examples)
         data_dir = self._data_dir if data_dir is None else data_dir
@@ -88,12 +88,26 @@ class FinishedRun:
         if num_examples > len(images):
             raise ValueError(
                 f"num_examples is {num_examples}, but the {split} split of "
-                f"{self.config.dataset} has {len(images)} images"
+                f"{self.config.dataset} has {len(images)} {self.examples_name}"
             )
-        return images[: num_examples or None]
+        return first(images, num_examples)
+
+    @property
+    def of_videos(self) -> bool:
+        """Whether the examples are videos."""
+        return build.is_of_videos(self.config)
+
+    @property
+    def examples_name(self) -> str:
+        """What the examples are: "images" or "videos"."""
+        return "videos" if self.of_videos else "images"
+
+    def clip_length(self, source: data.VideoSource) -> int:
+        """Frames of the clips that videos are evaluated in: as configured, if they are as long."""
+        return min(self.config.eval_frames, source.video_shape[0])
 
     def split_size(self, split: str) -> int | None:
-        """Images of a split that `images` has read; None before."""
+        """Images, or videos, of a split that `images` has read; None before."""
         images = None if self._splits is None else getattr(self._splits[2], split)
         return None if images is None else len(images)
 
@@ -101,6 +115,13 @@ class FinishedRun:
         """The trained model, with its stored scale, on the replicas of a strategy."""
         with (strategy or tf.distribute.get_strategy()).scope():
             return models.load(self.workdir.model_file)
+
+
+def first(examples: np.ndarray | data.VideoSource, num_examples: int):
+    """The first of the examples; all of them for 0."""
+    if isinstance(examples, data.VideoSource):
+        return examples.first(num_examples) if num_examples else examples
+    return examples[: num_examples or None]
 
 
 def require_writable(folder: str) -> None:

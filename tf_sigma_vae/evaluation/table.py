@@ -66,7 +66,7 @@ def table(evaluations: Mapping[str, Evaluation]) -> str:
         estimates = [run.metrics.get(name) for run in runs]
         cells = [ABSENT if e is None else number(e) for e in estimates]
         rows.append([name, unit_of(name), *cells])
-    lines = _aligned(rows)
+    lines = aligned(rows)
     lines.insert(1, "-" * max(len(line) for line in lines))
     lines += [lines[1], *_protocol_lines(evaluations)]
     if any(name.endswith(DATA_SCALE) for name in names):
@@ -82,7 +82,8 @@ def table(evaluations: Mapping[str, Evaluation]) -> str:
     return "\n".join(lines)
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table, the first two columns to the left and the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -99,9 +100,19 @@ def _protocol_lines(evaluations: Mapping[str, Evaluation]) -> list[str]:
         protocol = evaluation.protocol
         origin = " ".join(str(protocol[key]) for key in ("dataset", "split") if key in protocol)
         samples = protocol["num_samples"]
+        examples, over = f"{protocol['num_examples']} images", "images"
+        if "clip_length" in protocol:
+            examples, over = _clips_line(protocol), "videos"
         bound = f"iwae of {samples} samples" if samples else "no iwae"
-        line = f"{protocol['num_examples']} images, {bound}; mean ± standard error over images"
+        line = f"{examples}, {bound}; mean ± standard error over {over}"
         described.setdefault(f"{origin}: {line}" if origin else line, []).append(run)
     if len(described) == 1:
         return list(described)
     return [f"{', '.join(runs)}: {line}" for line, runs in described.items()]
+
+
+def _clips_line(protocol: Mapping[str, object]) -> str:
+    """`"12 clips of 30 frames (2 given, 28 predicted) of 6 videos"`."""
+    frames = f"{protocol['context_frames']} given, {protocol['horizon']} predicted"
+    clips = f"{protocol['num_clips']} clips of {protocol['clip_length']} frames"
+    return f"{clips} ({frames}) of {protocol['num_examples']} videos"

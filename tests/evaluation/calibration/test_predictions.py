@@ -313,11 +313,11 @@ def test_every_head_is_measured_on_images_of_one_and_of_three_channels(name, cha
 
 def test_heads_of_many_outputs_take_smaller_batches():
     sizes = {
-        name: predictions._batch_size(tiny_vae(name, (32, 32, 3)), 128)
+        name: predictions.rows_at_once(tiny_vae(name, (32, 32, 3)), 128)
         for name in ("gaussian_shared", "logistic_mixture", "categorical")
     }
     assert sizes == {"gaussian_shared": 42, "logistic_mixture": 40, "categorical": 5}
-    assert predictions._batch_size(tiny_vae("gaussian_shared", MODEL_SHAPE), 3) == 3
+    assert predictions.rows_at_once(tiny_vae("gaussian_shared", MODEL_SHAPE), 3) == 3
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def model_calibration(
         for over_levels in (False, True)
     ]
     found = Tally()
-    batch_size = _batch_size(model, global_batch_size)
+    batch_size = rows_at_once(model, global_batch_size)
     for x in data.evaluation_batches(images, global_batch_size=batch_size):
         over_levels = found.num_images < num_over_levels
         values = figures[over_levels](x, elements.draws(x, seed))
@@ -153,11 +153,12 @@ def _most_over_levels(image_shape, is_density: bool) -> float:
     return max(2, MAX_CDFS // (GREY_LEVELS * math.prod(image_shape)))
 
 
-def _batch_size(model, global_batch_size: int) -> int:
+def rows_at_once(model, most: int) -> int:
+    """Images (or frames) whose figures are made at once, at most `most`, at least 1."""
     height, width, channels = model.image_shape
     emitted = model.likelihood.params_channels(channels)
     numbers = height * width * max(emitted, _NUMBERS_PER_ELEMENT * channels)
-    return max(1, min(global_batch_size, _MAX_NUMBERS // numbers))
+    return max(1, min(most, _MAX_NUMBERS // numbers))
 
 
 def _check(model, images, global_batch_size: int, seed: int) -> None:

@@ -213,17 +213,18 @@ class Tally:
         return rows
 
 
-def ratio(name: str, numerators, denominators) -> Estimate:
+def ratio(name: str, numerators, denominators, groups=None) -> Estimate:
     """Ratio of means over images, with the standard error of the delta method.
 
     Args:
       name: Of the metric.
       numerators: `[N]`.
       denominators: `[N]`, their sum not 0.
+      groups: As of `estimate.mean`.
     """
     middle = np.mean(denominators)
     value = np.mean(numerators) / middle
-    deviations = estimate.mean(name, (numerators - value * denominators) / middle, "1")
+    deviations = estimate.mean(name, (numerators - value * denominators) / middle, "1", groups)
     return deviations._replace(value=float(value))
 
 

@@ -10,7 +10,8 @@ The package is called after the best known of them, but a distance is FID only w
 """
 
 from tf_sigma_vae.evaluation.fid import extractors
-from tf_sigma_vae.evaluation.fid.cache import cached_features
+from tf_sigma_vae.evaluation.fid.cache import cache_folder, cached_features
+from tf_sigma_vae.evaluation.fid.clip_network import ClipNetwork
 from tf_sigma_vae.evaluation.fid.comparison import Distances, compare
 from tf_sigma_vae.evaluation.fid.extraction import FeatureSet, features
 from tf_sigma_vae.evaluation.fid.images import Images, dataset_images, prior_samples
@@ -22,8 +23,10 @@ from tf_sigma_vae.evaluation.fid.protocol import (
     require_comparable,
 )
 from tf_sigma_vae.evaluation.fid.statistics import Statistics
+from tf_sigma_vae.evaluation.fid.videos import future_frames, rollout_frames
 
 __all__ = [
+    "ClipNetwork",
     "Distances",
     "Extraction",
     "FeatureSet",
@@ -32,11 +35,14 @@ __all__ = [
     "ProtocolMismatchError",
     "Source",
     "Statistics",
+    "cache_folder",
     "cached_features",
     "compare",
     "dataset_images",
     "extractors",
     "features",
+    "future_frames",
     "prior_samples",
     "require_comparable",
+    "rollout_frames",
 ]

@@ -23,7 +23,16 @@ from tf_sigma_vae.evaluation.runs import require_writable
 from tf_sigma_vae.workdir import atomic_file
 
 FORMAT = 1
+CACHE_VARIABLE = "TF_SIGMA_VAE_CACHE"
+DEFAULT_CACHE = "~/.cache/tf_sigma_vae"
+"""Folder of the features of reference images, unless the variable names another."""
 _ARRAYS = ("num_examples", "mean", "scatter", "features")
+
+
+def cache_folder() -> str:
+    """Where the features of reference images are kept."""
+    folder = os.environ.get(CACHE_VARIABLE) or DEFAULT_CACHE
+    return os.path.join(os.path.expanduser(folder), "features")
 
 
 def cached_features(

@@ -22,6 +22,9 @@ LABELS = {
 }
 """Names of the distances in print: with the extractor of FID, and with any other."""
 
+OF_IMAGES, OF_FRAMES, OF_CLIPS = "images", "frames of rollouts", "clips"
+"""What is compared; of videos the frames that follow a context, or whole clips."""
+
 _MAY_DIFFER = ("samples.seed", "samples.content_hash")
 
 
@@ -69,7 +72,7 @@ class Source:
     decoder's noise."""
     num_images: int
     image_shape: tuple[int, int, int]
-    """(H, W, C), before any resizing."""
+    """(H, W, C), before any resizing; (T, H, W, C) of clips."""
     eight_bit: bool
     """Whether they are rounded to 8 bits."""
     dataset: str | None = None
@@ -77,6 +80,8 @@ class Source:
     seed: int | None = None
     content_hash: str | None = None
     """SHA-256, hexadecimal, of the pixels in their order; None until they are read."""
+    what: str = OF_IMAGES
+    """What each of the images is: see `OF_IMAGES`."""
 
     def __post_init__(self):
         if self.draw not in DRAWS:
@@ -99,14 +104,22 @@ class Protocol:
           metric: One of `LABELS`.
 
         Returns:
-          For example "FID", or "frechet distance (saved_file 5d7c1e02)".
+          For example "FID", or "frechet distance (saved_file 5d7c1e02)"; of videos "frechet
+          distance of frames of rollouts (saved_file 5d7c1e02)".
         """
         fid, other = LABELS[metric]
-        return fid if self.extraction.is_fid else f"{other} ({self.extraction.label})"
+        name = fid if self.extraction.is_fid else other
+        if self.samples.what != OF_IMAGES:
+            name = f"{name} of {self.samples.what}"
+        return name if self.extraction.is_fid else f"{name} ({self.extraction.label})"
 
     def to_dict(self) -> dict[str, object]:
         """The record as a dictionary fit for JSON; `from_dict` is the inverse."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        found = _whole(self)
+        for source in ("reference", "samples"):
+            if found[source]["what"] == OF_IMAGES:
+                del found[source]["what"]
+        return found
 
     @classmethod
     def from_dict(cls, record: dict) -> "Protocol":
@@ -132,7 +145,12 @@ def require_comparable(first: Protocol, second: Protocol) -> None:
     Raises:
       ProtocolMismatchError: If not; the message names the fields and both values.
     """
-    _require_no_difference("these distances cannot be compared", first.to_dict(), second.to_dict())
+    _require_no_difference("these distances cannot be compared", _whole(first), _whole(second))
+
+
+def _whole(protocol: Protocol) -> dict[str, object]:
+    """Every field of a protocol, as JSON has it."""
+    return json.loads(json.dumps(dataclasses.asdict(protocol)))
 
 
 def require_same_extraction(

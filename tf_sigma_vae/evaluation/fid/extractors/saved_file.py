@@ -44,8 +44,7 @@ class SavedFile(Extractor):
             raise ValueError("saved_file needs the path of a .keras file or a SavedModel folder")
         if not os.path.exists(path):
             raise FileNotFoundError(f"there is no network at {path!r}")
-        load = _load_saved_model if os.path.isdir(path) else _load_keras
-        network, shape = load(path)
+        network, shape = load_network(path)
         height, width, channels = shape[1:]
         self.channels = channels or type(self).channels
         size = (height, width) if height and width else None
@@ -68,18 +67,35 @@ class SavedFile(Extractor):
         return self._extract(levels)
 
 
-def _load_keras(path: str):
-    """A function of images and the shape `(None, H, W, C)` that it takes."""
+def load_network(path: str, axes: str = "H, W, C"):
+    """A network of images, or of other examples with the axes that are named.
+
+    Args:
+      path: A `.keras` file, or the folder of a SavedModel.
+      axes: Of an example: "H, W, C" of images, "T, H, W, C" of clips.
+
+    Returns:
+      A function of float examples, the batch first, and the shape, `(None, ...)`, that it takes.
+
+    Raises:
+      ValueError: If it has not one input of such examples and one output.
+    """
+    load = _load_saved_model if os.path.isdir(path) else _load_keras
+    return load(path, axes)
+
+
+def _load_keras(path: str, axes: str):
+    """See `load_network`."""
     model = keras.saving.load_model(path, compile=False)
     inputs = getattr(model, "inputs", None) or []
     _require_one(path, "input", [(each.name, each.shape) for each in inputs])
     outputs = [(each.name, each.shape) for each in model.outputs]
     _require_one(path, "output", outputs)
-    return lambda images: model(images, training=False), _image_shape(path, inputs[0])
+    return lambda x: model(x, training=False), _input_shape(path, inputs[0], axes)
 
 
-def _load_saved_model(path: str):
-    """A function of images and the shape `(None, H, W, C)` that it takes."""
+def _load_saved_model(path: str, axes: str):
+    """See `load_network`."""
     loaded = tf.saved_model.load(path)
     if SIGNATURE not in loaded.signatures:
         raise ValueError(
@@ -97,7 +113,7 @@ def _load_saved_model(path: str):
         # Through `loaded`: a signature alone does not keep its variables.
         return loaded.signatures[SIGNATURE](**{name: images})[output]
 
-    return call, _image_shape(path, spec)
+    return call, _input_shape(path, spec, axes)
 
 
 def _require_one(path: str, what: str, found: list) -> None:
@@ -106,11 +122,12 @@ def _require_one(path: str, what: str, found: list) -> None:
         raise ValueError(f"the network in {path!r} must have one {what}, it has {shapes}")
 
 
-def _image_shape(path: str, spec) -> tuple[int | None, ...]:
+def _input_shape(path: str, spec, axes: str) -> tuple[int | None, ...]:
     shape = tuple(spec.shape)
-    if len(shape) != 4 or not tf.as_dtype(spec.dtype).is_floating:
+    if len(shape) != 1 + len(axes.split(",")) or not tf.as_dtype(spec.dtype).is_floating:
+        what = "images" if axes == "H, W, C" else "examples"
         raise ValueError(
-            f"the network in {path!r} must take float images [B, H, W, C], it takes "
+            f"the network in {path!r} must take float {what} [B, {axes}], it takes "
             f"{tf.as_dtype(spec.dtype).name} {shape}"
         )
     return shape
