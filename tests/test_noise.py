@@ -157,3 +157,13 @@ def test_both_words_of_the_ids_of_binary_images_are_spread():
     for word in ids.T:
         # A uniform 32-bit word repeats among 2,000 with probability 5e-4.
         assert len(np.unique(word)) == distinct_images
+
+
+def test_ids_are_the_same_where_the_size_is_unknown_to_the_graph():
+    x = np.random.default_rng(0).uniform(size=(3, 5, 4, 2)).astype(np.float32)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 4, 2])])
+    def of_any_length(x):
+        return noise.example_ids(x)
+
+    np.testing.assert_array_equal(of_any_length(x), noise.example_ids(tf.constant(x)))

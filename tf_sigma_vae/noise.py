@@ -47,19 +47,25 @@ def example_ids(x: tf.Tensor) -> tf.Tensor:
     """A 64-bit hash of each example's content.
 
     Args:
-      x: Floating-point tensor `[B, ...]` with a static event shape.
+      x: Floating-point tensor `[B, ...]`; sizes of the event may be unknown, as T of clips.
 
     Returns:
       uint32 `[B, 2]`. Equal examples have equal ids, wherever they stand.
     """
-    size = int(np.prod(x.shape[1:]))
-    bits = tf.reshape(tf.bitcast(tf.cast(x, tf.float32), tf.int32), [-1, size])
+    x = tf.cast(x, tf.float32)
+    size = x.shape[1:].num_elements()
+    if size is None:
+        size = tf.reduce_prod(tf.shape(x)[1:])
+        weights = _hash_weights_in_graph(size)
+    else:
+        weights = _hash_weights(size)
+    bits = tf.reshape(tf.bitcast(x, tf.int32), [-1, size])
     # Floats of few significant bits (binary images) are multiples of a large power of two, and so
     # would be every product: spread them over the word first.
     mixed = tf.cast(bits, tf.int64) * _SPREAD
     mixed = tf.bitwise.bitwise_xor(mixed, tf.bitwise.right_shift(mixed, 32))
     # A sum of products with odd pseudo-random 64-bit weights, modulo 2**64.
-    total = tf.reduce_sum(mixed * _hash_weights(size), axis=1)
+    total = tf.reduce_sum(mixed * weights, axis=1)
     words = [tf.bitwise.bitwise_and(total, _WORD), tf.bitwise.right_shift(total, 32) & _WORD]
     return tf.stack([tf.cast(w, tf.uint32) for w in words], axis=1)
 
@@ -71,6 +77,23 @@ def _hash_weights(size: int) -> np.ndarray:
         state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return ((state ^ (state >> np.uint64(31))) | np.uint64(1)).view(np.int64)
+
+
+def _hash_weights_in_graph(size: tf.Tensor) -> tf.Tensor:
+    """The same for a size that is a tensor, int64."""
+
+    def signed(word: int) -> tf.Tensor:
+        return tf.constant(word - (1 << 64) if word >> 63 else word, tf.int64)
+
+    def xor_shifted(state, places: int):
+        # Of a signed number the shift brings in copies of its sign.
+        shifted = tf.bitwise.right_shift(state, tf.constant(places, tf.int64))
+        return tf.bitwise.bitwise_xor(state, shifted & signed((1 << (64 - places)) - 1))
+
+    state = tf.range(1, tf.cast(size, tf.int64) + 1) * signed(0x9E3779B97F4A7C15)
+    state = xor_shifted(state, 30) * signed(0xBF58476D1CE4E5B9)
+    state = xor_shifted(state, 27) * signed(0x94D049BB133111EB)
+    return tf.bitwise.bitwise_or(xor_shifted(state, 31), signed(1))
 
 
 def row_ids(num_rows: int, seed) -> tf.Tensor:

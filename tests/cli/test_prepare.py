@@ -101,6 +101,40 @@ def test_other_datasets_need_no_preparation(dataset):
     assert message.endswith(f"sigma-vae-train --dataset={dataset}")
 
 
+@pytest.mark.parametrize("dataset", ["video_npz", "video_folder"])
+def test_videos_of_ones_own_need_none_and_are_for_another_model(dataset):
+    message = prepare.prepare(dataset)
+    assert "needs no preparation" in message
+    options = " --config.model=sequence_vae --config.network=dcgan64"
+    assert message.endswith(f"sigma-vae-train --dataset={dataset}{options}")
+
+
+def test_videos_made_of_images_are_prepared_from_these(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"moving_mnist is not prepared in .*mnist"
+    ) as error:
+        prepare.prepare("moving_mnist", str(tmp_path))
+    assert "train-images-idx3-ubyte.gz" in str(error.value)
+    assert f"--dataset=moving_mnist --data_dir={tmp_path} --archives=DIR" in str(error.value)
+
+
+def test_options_are_read_as_python_writes_them_or_as_they_stand():
+    found = prepare.options_of(["camera=image_main", "video_length=20", "path=a=b"])
+    assert found == {"camera": "image_main", "video_length": 20, "path": "a=b"}
+    with pytest.raises(ValueError, match="--option must be NAME=VALUE, got 'camera'"):
+        prepare.options_of(["camera"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"camra": "image_main"}, "camra"), ({"camera": "front"}, "camera must be one of")],
+)
+def test_a_wrong_option_is_refused_before_anything_is_written(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        prepare.prepare("bair_push", str(tmp_path / "data"), options=options)
+    assert not (tmp_path / "data").exists()
+
+
 def test_unknown_dataset_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"unknown dataset 'minst'.*fashion_mnist.*mnist"):
         prepare.prepare("minst")

@@ -1,4 +1,5 @@
 import io
+import os
 import pathlib
 import tarfile
 
@@ -73,15 +74,22 @@ def prepared(tmp_path_factory):
         patch.setattr(builder, "url_infos", {url: info})
         said = prepare.prepare("bair_push", str(data_dir), archives=str(archive))
     assert "bair_push is prepared" in said
+    files = {path.name for path in data_dir.rglob("*.npy*")}
+    assert files == {"image_aux1-train.npy", "image_aux1-test.npy"}
     return data_dir
 
 
 @pytest.fixture
 def data_dir(prepared):
-    """The prepared data without the files that `load` leaves beside them."""
+    """The prepared data without the files that preparing and `load` leave beside them."""
+
+    def without_files():
+        for path in prepared.rglob("*.npy*"):
+            path.unlink()
+
+    without_files()
     yield str(prepared)
-    for path in prepared.rglob("*.npy*"):
-        path.unlink()
+    without_files()
 
 
 def every(source):
@@ -173,6 +181,30 @@ def test_a_write_that_is_broken_off_leaves_nothing(data_dir, monkeypatch):
             BairPush().load(data_dir)
     assert not list(pathlib.Path(data_dir).rglob("*.npy*"))
     assert len(BairPush().load(data_dir)["train"]) == 4
+
+
+def test_preparing_writes_the_files_of_a_camera_where_they_are_missing(data_dir, monkeypatch):
+    said = prepare.prepare("bair_push", data_dir, options={"camera": "image_main"})
+    assert "bair_push is already prepared" in said
+    assert said.endswith(f"--config.network=dcgan64 --data_dir={data_dir}")
+    names = {path.name for path in pathlib.Path(data_dir).rglob("*.npy*")}
+    assert names == {"image_main-train.npy", "image_main-test.npy"}
+    monkeypatch.setattr(_array_file, "write", None)
+    assert prepare.prepare("bair_push", data_dir, options={"camera": "image_main"}) == said
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_another_writes_is_not(tmp_path):
+    path = tmp_path / "x.npy"
+    (tmp_path / "x.npy.abc.partial").write_bytes(b"left")
+    (tmp_path / "y.npy.abc.partial").write_bytes(b"of another file")
+    handle, living = _array_file._new_partial(path)
+    rows = np.arange(15, dtype=np.uint8).reshape(5, 3)
+    _array_file.write(path, [rows], (5, 3), "things")
+    assert pathlib.Path(living).exists()
+    os.close(handle)
+    _array_file.write(path, [rows], (5, 3), "things")
+    assert {f.name for f in tmp_path.iterdir()} == {"x.npy", "y.npy.abc.partial"}
+    np.testing.assert_array_equal(_array_file.read(path, (5, 3)), rows)
 
 
 def test_a_disk_without_room_is_said_before_anything_is_written(data_dir, monkeypatch):

@@ -16,7 +16,7 @@ from tf_sigma_vae import build, models, plugins
 from tf_sigma_vae.cli import evaluate, export
 from tf_sigma_vae.content_hash import sha256
 from tf_sigma_vae.evaluation.runs import FinishedRun
-from tf_sigma_vae.export import conformal, model_card, publish
+from tf_sigma_vae.export import _card_text, conformal, model_card, publish
 from tf_sigma_vae.export.precision import in_float32
 
 
@@ -106,12 +106,12 @@ def test_every_likelihood_has_a_sentence_on_its_scale(name):
     scale = model_card.scale(model)
     values = {None: 0, "image": 1, "channel": 3, "element": 0}[scale["per"]]
     assert np.size([] if scale["value"] is None else scale["value"]) == values
-    assert f"source: {scale['provenance']['source']}" in model_card.scale_sentence(scale)
+    assert f"source: {scale['provenance']['source']}" in _card_text.scale_sentence(scale)
 
 
 def test_the_latent_is_described_as_what_z_holds():
-    assert model_card.latent_sentence(20, None) == "20 dimensions"
-    found = model_card.latent_sentence(1044, [[1, 1, 20], [8, 8, 16]])
+    assert _card_text.latent_sentence(20, None) == "20 dimensions"
+    found = _card_text.latent_sentence(1044, [[1, 1, 20], [8, 8, 16]])
     assert found.startswith("2 levels, 1x1x20, 8x8x16, of which `z` holds all 1,044 numbers")
 
 
@@ -188,17 +188,17 @@ def test_the_validation_split_is_taken_where_the_run_has_one(run):
     splits = build.load_splits(finished.config)
     for fraction in (0.1, 0.0):
         finished.config = dataclasses.replace(finished.config, validation_fraction=fraction)
-        images, split = conformal.held_out_images(finished, "auto", 0, None, False)
+        images, split = conformal.held_out_examples(finished, "auto", 0, None, False)
         assert split == ("validation" if fraction else "test")
         np.testing.assert_array_equal(images, getattr(splits, split))
     for chosen_by in ({"select": "best"}, {"early_stopping_patience": 2}):
         finished.config = dataclasses.replace(finished.config, validation_fraction=0.1, **chosen_by)
-        assert conformal.held_out_images(finished, "auto", 0, None, False)[1] == "test"
+        assert conformal.held_out_examples(finished, "auto", 0, None, False)[1] == "test"
     finished.config = dataclasses.replace(
         finished.config, validation_fraction=0.0, select="last", early_stopping_patience=0
     )
     with pytest.raises(ValueError, match="has no validation split"):
-        conformal.held_out_images(finished, "validation", 0, None, False)
+        conformal.held_out_examples(finished, "validation", 0, None, False)
 
 
 def test_scores_that_are_not_finite_are_an_error(run):

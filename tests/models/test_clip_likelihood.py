@@ -114,3 +114,17 @@ def test_one_replica_and_all_frames_share_the_scale_of_the_batch(x):
         of_clips.likelihood.variance, of_frames.likelihood.variance, rtol=RELATIVE
     )
     assert FRAME_SHAPE == tuple(x.shape[2:])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_scales_of_frames_are_found_in_batches_of_unknown_size(training, x):
+    model = tiny_sequence("gaussian_optimal_per_image", scale_over="frame")
+    model.calibrate(x)
+
+    def read(x):
+        output = model(x, training=training)
+        return output.distortion, output.likelihood.mean(), output.likelihood.stddev()
+
+    traced = tf.function(read, input_signature=[tf.TensorSpec([None, *x.shape[1:]])])
+    for found, expected in zip(traced(x), read(x), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=RELATIVE)

@@ -108,6 +108,13 @@ def test_rollouts_of_a_clip_depend_on_it_and_their_ids_alone(model, context, ids
     assert np.all(np.any(rolled[:, 0] != rolled[:, 1], axis=(-1, -2, -3)))
 
 
+def test_generated_frames_are_the_means_of_a_rollout(model, context, ids, rolled):
+    rows = tf.reshape(rolled, [-1, *rolled.shape[3:]])
+    expected = tf.reshape(model.frame_distribution(rows).mean(), [BATCH, COPIES, 4, *FRAME_SHAPE])
+    found = model.generate(context, 4, num_samples=COPIES, seed=1)
+    np.testing.assert_allclose(found, expected, atol=FLOAT32)
+
+
 def test_another_seed_is_another_rollout(model, context, ids):
     assert np.all(np.any(model.rollout_noise_ids(context, COPIES, seed=2) != ids, axis=-1))
 

@@ -3,9 +3,10 @@
   sigma-vae-export --workdir=runs/a --export_dir=served/digits
   launch/serve.sh served/digits
 
-Writes served/digits/<version>: reconstruct, encode, decode, sample, elbo and anomaly with the
-scale that the run has stored, warm-up requests, and MODEL_CARD.md, which lists the signatures. It
-computes in float32, as its weights are, also if it was trained in mixed precision.
+Writes served/digits/<version>: reconstruct, encode, decode, sample, elbo and anomaly (of a model of
+videos: predict, encode, elbo and anomaly) with the scale that the run has stored, warm-up requests,
+and MODEL_CARD.md, which lists the signatures. It computes in float32, as its weights are, also if
+it was trained in mixed precision.
 A version appears in one step, complete, and is never overwritten; the next one is a number higher.
 Refused are a scale that was never calibrated, weights that are not finite, and an export that, once
 reloaded, answers otherwise than the Python model.
@@ -48,10 +49,16 @@ def define_flags() -> None:
         "split",
         "auto",
         conformal.SPLITS,
-        "Held-out images that the p-values of the signature anomaly compare with; auto is "
+        "Held-out examples that the p-values of the signature anomaly compare with; auto is "
         "validation where the run has it and did not choose its weights by it, else test.",
     )
-    flags.DEFINE_integer("num_examples", 0, "How many of its first images; 0 for all.")
+    flags.DEFINE_integer("num_examples", 0, "How many of its first images or videos; 0 for all.")
+    flags.DEFINE_integer(
+        "num_frames",
+        None,
+        "Frames that predict gives beyond the context, of a model of videos; as many as an "
+        "evaluation predicts if not given.",
+    )
     flags.DEFINE_list(
         "convert", [], f"Write encode and decode as these too: {', '.join(convert.FORMATS)}."
     )
@@ -73,6 +80,7 @@ def main() -> None:
             split=values.split,
             num_examples=values.num_examples,
             formats=tuple(values.convert),
+            num_frames=values.num_frames,
             data_dir=values.data_dir,
             download=values.download,
         )

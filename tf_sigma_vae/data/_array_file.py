@@ -1,5 +1,7 @@
 """Arrays larger than memory: written once into an .npy file, then memory-mapped."""
 
+import contextlib
+import fcntl
 import os
 import pathlib
 import shutil
@@ -15,7 +17,8 @@ def write(
 ) -> None:
     """Writes a uint8 array block by block; the file is seen only when it is complete.
 
-    Several processes may write the same file at once; the last one's stays.
+    Several processes may write the same file at once; the last one's stays. What a process that
+    was killed has left beside it is removed by the next that writes.
 
     Args:
       path: The file.
@@ -30,8 +33,7 @@ def write(
     size, free = int(np.prod(shape)), shutil.disk_usage(path.parent).free
     if size > free:
         raise OSError(f"{path} needs {size / 1e9:,.1f} GB of disk, and {free / 1e9:,.1f} are free")
-    # Beside the file, and not elsewhere: only within a file system a renaming is atomic.
-    handle, partial = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".partial", dir=path.parent)
+    handle, partial = _new_partial(path)
     end = 0
     try:
         # disable=None: no bar where the output is not a terminal.
@@ -58,6 +60,34 @@ def write(
     finally:
         if os.path.exists(partial):
             os.remove(partial)
+
+
+def _new_partial(path: pathlib.Path) -> tuple[int, str]:
+    """A new file to write to, open, and its path; those that killed processes left are removed.
+
+    It is beside `path`, and not elsewhere: only within a file system a renaming is atomic. A lock
+    tells that its writer lives, and ends with it.
+    """
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        # Where the disk has no locks, nothing can be told from what is still being written.
+        with contextlib.suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            for left in path.parent.glob(f"{path.name}.*.partial"):
+                _remove_unless_locked(left)
+        name = {"prefix": f"{path.name}.", "suffix": ".partial", "dir": path.parent}
+        handle, partial = tempfile.mkstemp(**name)
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(folder)
+    return handle, partial
+
+
+def _remove_unless_locked(path: pathlib.Path) -> None:
+    with contextlib.suppress(OSError), path.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
 
 
 def read(path: pathlib.Path, shape: tuple[int, ...]) -> np.ndarray:

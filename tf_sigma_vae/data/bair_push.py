@@ -17,8 +17,8 @@ class BairPush(_videos.VideoDataset):
     The archive is 32.3 GB, and TensorFlow Datasets needs the room of it again to extract it, and
     again for what it prepares, the pictures of both cameras. When first loaded, the videos of the
     camera asked for are decoded into .npy files beside those (16 GB), which are memory-mapped from
-    then on: the videos need not fit into memory. Load it once before several processes train on
-    it, or each of them writes such files.
+    then on: the videos need not fit into memory. `python -m tf_sigma_vae.cli.prepare` writes them:
+    without it, each of several processes that train on it does.
 
     Source: F. Ebert, C. Finn, A. X. Lee and S. Levine, "Self-Supervised Visual Planning with
     Temporal Skip Connections" (2017), through TensorFlow Datasets.

@@ -13,6 +13,11 @@ import numpy as np
 from tf_sigma_vae.export._transport import Signature, TensorInfo
 from tf_sigma_vae.models._images import RANGE_TOLERANCE
 
+EXAMPLES = ("images", "clips", "context")
+"""Inputs of the data's unit, whose range is checked."""
+ANY_EXAMPLES = "images or clips"
+"""Name of the input that is the one or the other, by the signature."""
+
 _MAGIC = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff"}
 
 
@@ -56,6 +61,12 @@ def check_call(name, inputs):
         raise ValueError(f"inputs must be a dictionary of arrays by name, got {kind}")
 
 
+def with_names_of(signature: Signature, inputs: Mapping) -> dict[str, object]:
+    """The inputs, those called `ANY_EXAMPLES` under the name that the signature has for them."""
+    name = "clips" if "clips" in signature.inputs else "images"
+    return {name if key == ANY_EXAMPLES else key: value for key, value in inputs.items()}
+
+
 def checked(
     signatures: dict[str, Signature],
     name: str,
@@ -68,7 +79,7 @@ def checked(
       signatures: What the server declares.
       name: Of the signature that is called.
       inputs: Arrays, nested lists or tensors by name; sequences of bytes for images in a file.
-      value_range: Lowest and highest value of the input `images`; None for any finite one.
+      value_range: Lowest and highest value of the inputs `EXAMPLES`; None for any finite one.
 
     Raises:
       ValueError: On an unknown signature, a missing or unknown input, a wrong dtype, shape or
@@ -79,6 +90,7 @@ def checked(
         known = ", ".join(sorted(signatures))
         raise ValueError(f"unknown signature {name!r}: the model has {known}")
     signature = signatures[name]
+    inputs = with_names_of(signature, inputs)
     names = ", ".join(sorted(signature.inputs))
     for wrong, word in (
         (sorted(set(inputs) - set(signature.inputs), key=str), "unknown"),
@@ -87,7 +99,7 @@ def checked(
         if wrong:
             raise ValueError(f"{word} input {wrong[0]!r}: signature {name!r} takes {names}")
     arrays = {
-        key: _checked(key, inputs[key], info, value_range if key == "images" else None)
+        key: _checked(key, inputs[key], info, value_range if key in EXAMPLES else None)
         for key, info in signature.inputs.items()
     }
     rows = {key: len(array) for key, array in arrays.items()}
@@ -142,15 +154,24 @@ def _check_kind(name, array, wanted, value_range):
 def _check_shape(name, array, info):
     if info.shape is None:
         return
-    if len(array.shape) == len(info.shape) and all(
-        size in (None, given) for size, given in zip(info.shape, array.shape, strict=True)
-    ):
+    if _fits(array.shape, info.shape):
         return
-    wanted = ", ".join("B" if size is None else str(size) for size in info.shape)
+    letters = ("B", *"T" * (len(info.shape) - 1))
+    wanted = ", ".join(
+        letter if size is None else str(size)
+        for letter, size in zip(letters, info.shape, strict=True)
+    )
     hint = ""
-    if array.shape == info.shape[1:]:
+    if _fits(array.shape, info.shape[1:]):
         hint = ": one example is a batch of one"
     raise ValueError(f"{name} must have the shape [{wanted}], got {list(array.shape)}{hint}")
+
+
+def _fits(shape, wanted) -> bool:
+    """Whether a shape has the sizes wanted, None for any."""
+    return len(shape) == len(wanted) and all(
+        size in (None, given) for size, given in zip(wanted, shape, strict=True)
+    )
 
 
 def _check_rows(name, array, good, allowed):

@@ -10,6 +10,9 @@
         client.sample([[0, 1], [0, 2]])["image"]                # the same seeds, the same images
         client.anomaly(images)["p_value"]
 
+        client.rollout(context, [[0, 1]])["mean"]               # of videos: the frames that follow
+        client.elbo(clips, [[0, 1]])["elbo_per_frame"]          # clips [B, T, H, W, C]
+
 Requests are checked before they are sent, cut into parts that the server takes, and have a
 deadline. With large batches gRPC is 20 to 50 times faster; REST needs no further package.
 """
@@ -32,7 +35,13 @@ from tf_sigma_vae.export._transport import (
     closed_error,
     empty,
 )
-from tf_sigma_vae.export._validation import check_call, checked, checked_integer, checked_range
+from tf_sigma_vae.export._validation import (
+    ANY_EXAMPLES,
+    check_call,
+    checked,
+    checked_integer,
+    checked_range,
+)
 from tf_sigma_vae.export.server_files import MAX_BATCH_SIZE
 
 __all__ = ["Client", "Metadata", "ServingError", "Signature", "TensorInfo"]
@@ -71,7 +80,7 @@ class Client:
           version: Asks this version only; by default the newest, whichever that is at the time.
           timeout: Seconds that a call may take, all its parts together; a day at most.
           max_batch_size: Rows of one request; larger calls are cut.
-          value_range: Lowest and highest value of the input `images`, with a tolerance of a
+          value_range: Lowest and highest value of images and clips, with a tolerance of a
             thousandth; None for a model that takes any finite value, such as one with
             `loc_activation="linear"`.
 
@@ -105,9 +114,12 @@ class Client:
 
     # -- the signatures
 
-    def encode(self, images) -> dict[str, np.ndarray]:
-        """The posterior of images `[B, H, W, C]` in [0, 1]: `z_mean`, `z_scale` `[B, L]`."""
-        return self.predict("encode", {"images": images})
+    def encode(self, x) -> dict[str, np.ndarray]:
+        """The posterior of images `[B, H, W, C]` in [0, 1]: `z_mean`, `z_scale` `[B, L]`.
+
+        Of clips `[B, T, H, W, C]` that of each frame, and `prior_mean`, `prior_scale`, `[B, T, L]`.
+        """
+        return self.predict("encode", {ANY_EXAMPLES: x})
 
     def decode(self, z):
         """p(x|z) of latents `[B, L]`: a `tfd.Distribution`, batch `[B]`, event `[H, W, C]`."""
@@ -125,13 +137,32 @@ class Client:
         """
         return self.predict("sample", {"seed": seeds})
 
-    def elbo(self, images, seeds) -> dict[str, np.ndarray]:
-        """`elbo`, `log_prob`, `rate` (nats) and `bits_per_dim`, each `[B]`."""
-        return self.predict("elbo", {"images": images, "seed": seeds})
+    def elbo(self, x, seeds) -> dict[str, np.ndarray]:
+        """`elbo`, `log_prob`, `rate` (nats) and `bits_per_dim`, each `[B]`, of images or clips.
 
-    def anomaly(self, images) -> dict[str, np.ndarray]:
-        """`score` (negative elbo, nats) and `p_value` `[B]`; `z_score` `[B, H, W, C]`."""
-        return self.predict("anomaly", {"images": images})
+        Of clips also `elbo_per_frame` `[B]`.
+        """
+        return self.predict("elbo", {ANY_EXAMPLES: x, "seed": seeds})
+
+    def anomaly(self, x) -> dict[str, np.ndarray]:
+        """`score` (negative elbo, nats) and `p_value` `[B]`; `z_score` `[B, H, W, C]`.
+
+        Of clips, whose frames are not mapped, `score_per_frame` instead of `z_score`.
+        """
+        return self.predict("anomaly", {ANY_EXAMPLES: x})
+
+    def rollout(self, context, seeds) -> dict[str, np.ndarray]:
+        """The frames after a context, by the signature `predict`, each `[B, n, H, W, C]`.
+
+        Args:
+          context: The frames that are given, `[B, c, H, W, C]` in [0, 1].
+          seeds: Integers `[B, 2]`; the draws are functions of the row's own seed alone.
+
+        Returns:
+          `mean`, the means with z drawn; `frames`, draws around them; `mean_rollout`, the means
+          with the means of the priors; `scale` if the decoder has one.
+        """
+        return self.predict("predict", {"context": context, "seed": seeds})
 
     def reconstruct_bytes(self, image_bytes) -> dict[str, np.ndarray]:
         """`mean_bytes` `[B]`, PNG files, of a list of PNG or JPEG files."""

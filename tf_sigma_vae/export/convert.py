@@ -6,7 +6,7 @@
 A file holds one signature: the same names of inputs and outputs, float32, a batch of any size from
 one. TFLite is written by TensorFlow's own converter, with built-in operations only; ONNX by
 tf2onnx. The other signatures stay with TensorFlow: their random bits and image files have no equal
-in these formats.
+in these formats. Models of videos are not converted: their signatures are loops over the frames.
 """
 
 import contextlib
@@ -70,7 +70,7 @@ def convert(model, folder: str, formats: Iterable[str]) -> dict[str, float]:
       runtimes have no convolution of half precision.
 
     Raises:
-      ValueError: On an unknown format, or a model without these signatures.
+      ValueError: On an unknown format, or a model without these signatures, as one of videos is.
       ImportError: If a package is missing that a format takes.
       ExportError: If a file cannot be written, or answers otherwise than the model.
       NotCalibratedError: If an analytic likelihood holds no scale.

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from tf_sigma_vae.content_hash import sha256
 from tf_sigma_vae.evaluation import record
-from tf_sigma_vae.evaluation.levels import shape_text
 from tf_sigma_vae.evaluation.runs import FinishedRun
+from tf_sigma_vae.export import _card_text
 from tf_sigma_vae.version import __version__
 from tf_sigma_vae.workdir import write_atomically
 
@@ -26,7 +26,7 @@ def card(
     saved_model: str,
     name: str,
     split: str,
-    scores: np.ndarray,
+    signatures: dict[str, object],
     differences: dict[str, float],
 ) -> dict[str, object]:
     """What is known of an exported model, fit for JSON.
@@ -36,8 +36,9 @@ def card(
       model: The trained model.
       saved_model: Folder of the SavedModel.
       name: Name by which it is served.
-      split: Where the images of `scores` come from.
-      scores: `[n]`, the anomaly scores stored in the model, nats.
+      split: Where the examples of the scores come from.
+      signatures: What the signatures were made with: `validation_scores` `[n]`, the anomaly scores
+        stored in the model, nats; of videos also `num_frames` and `validation_frames`.
       differences: Of the reloaded model from the Python model, by `signature/output`, and of
         converted files; relative to the largest value.
 
@@ -55,13 +56,14 @@ def card(
         "image_shape": list(model.image_shape),
         "latent_size": model.latent_size,
         "level_shapes": [list(s) for s in model.level_shapes] if model.num_levels > 1 else None,
+        "video": _video(model, signatures) if model.of_videos else None,
         "num_weights": int(model.count_params()),
         "precision": {"served": model.compute_dtype, "trained": config.precision},
         "data": {"dataset": config.dataset, "options": dict(config.dataset_options)},
         "data_unit": "[0, 1], x = k / 255 for the 8-bit grey level k",
         "scale": scale(model),
         "bits_per_dim": _bits_per_dim_convention(likelihood.measure),
-        "anomaly": _anomaly(split, scores),
+        "anomaly": _anomaly(split, signatures),
         "evaluation": None if evaluation is None else _evaluation(evaluation),
         "differences": differences,
         "signatures": signature_table(saved_model),
@@ -78,7 +80,7 @@ def write(folder: str, content: dict[str, object]) -> None:
     """Writes both files into a folder."""
     text = json.dumps(content, indent=2) + "\n"
     write_atomically(os.path.join(folder, JSON_FILE), text)
-    write_atomically(os.path.join(folder, TEXT_FILE), to_text(content))
+    write_atomically(os.path.join(folder, TEXT_FILE), _card_text.to_text(content))
 
 
 def signature_table(saved_model: str) -> dict[str, dict[str, dict[str, dict[str, object]]]]:
@@ -105,15 +107,35 @@ def scale(model) -> dict[str, object]:
     if likelihood.has_scale:
         found["per"] = likelihood.scale_per
         if likelihood.scale_per != "element":
-            z = np.zeros([1, model.latent_size], np.float32)
-            found["value"] = likelihood.parameters(model.decode(z))["scale"][0].numpy().tolist()
+            values = likelihood.parameters(_any_likelihood(model))["scale"][0]
+            found["value"] = values.numpy().tolist()
     return found
 
 
-def _anomaly(split: str, scores: np.ndarray) -> dict[str, object]:
+def _any_likelihood(model):
+    """p(x|z) of one image or frame, whichever."""
+    if model.of_videos:
+        *sizes, channels = model.image_shape
+        params = np.zeros([1, *sizes, model.likelihood.params_channels(channels)], np.float32)
+        return model.frame_distribution(params)
+    return model.decode(np.zeros([1, model.latent_size], np.float32))
+
+
+def _video(model, signatures) -> dict[str, object]:
+    """Numbers of frames."""
+    return {
+        "context_frames": model.context_frames,
+        "num_frames": signatures["num_frames"],
+        "validation_frames": signatures["validation_frames"],
+    }
+
+
+def _anomaly(split: str, signatures) -> dict[str, object]:
+    scores, frames = signatures["validation_scores"], signatures.get("validation_frames")
+    what = "images" if frames is None else f"clips of {frames} frames, the first of each video,"
     return {
         "score": "negative elbo, nats",
-        "p_value": f"split-conformal, against {scores.size} images of the {split} split",
+        "p_value": f"split-conformal, against {scores.size} {what} of the {split} split",
         "split": split,
         "num_scores": int(scores.size),
         "smallest_p_value": 1.0 / (1 + scores.size),
@@ -137,94 +159,3 @@ def _bits_per_dim_convention(measure: str | None) -> str:
 def _evaluation(evaluation) -> dict[str, object]:
     metrics = {name: metric._asdict() for name, metric in evaluation.metrics.items()}
     return {"metrics": metrics, "protocol": evaluation.protocol}
-
-
-def to_text(content: dict[str, object]) -> str:
-    """The card as Markdown."""
-    shape = "x".join(str(size) for size in content["image_shape"])
-    options = content["variant_options"]
-    latent = latent_sentence(content["latent_size"], content["level_shapes"])
-    lines = [
-        f"# {content['name']}",
-        "",
-        f"A sigma-VAE (`{content['model']}`) of {shape} images with the decoder "
-        f"`{content['variant']}`" + (f" {options}" if options else "") + ".",
-        "",
-        f"* Data: `{content['data']['dataset']}`, in the unit {content['data_unit']}.",
-        f"* Latent: {latent}; {content['num_weights']:,} weights, "
-        "computed in {served}, trained in {trained}.".format(**content["precision"]),
-        f"* Scale: {scale_sentence(content['scale'])}",
-        f"* `bits_per_dim` of the signature `elbo`: {content['bits_per_dim']}.",
-        f"* `p_value` of the signature `anomaly`: {content['anomaly']['p_value']}; the smallest "
-        f"is {content['anomaly']['smallest_p_value']:.2g}.",
-        f"* Written {content['created']}. What was written, loaded anew, differs from the Python "
-        f"model by at most {max(content['differences'].values()):.2g} of the size of an output.",
-        "",
-        "## Signatures",
-        "",
-        "The first dimension is the batch. Rows do not influence one another.",
-        "",
-        "| signature | inputs | outputs |",
-        "|---|---|---|",
-    ]
-    for name, sides in sorted(content["signatures"].items()):
-        lines.append(f"| `{name}` | {_tensors(sides['inputs'])} | {_tensors(sides['outputs'])} |")
-    lines += ["", "## Evaluation", "", *_evaluation_lines(content["evaluation"])]
-    lines += ["", "## Versions and hashes", ""]
-    for kind in ("versions", "sha256"):
-        lines += [f"* {name}: `{value}`" for name, value in content[kind].items()]
-    return "\n".join(lines) + "\n"
-
-
-def latent_sentence(latent_size: int, level_shapes: list | None) -> str:
-    """The latent in words: what `z` of the signatures is made up of."""
-    if level_shapes is None:
-        return f"{latent_size} dimensions"
-    levels = ", ".join(map(shape_text, level_shapes))
-    return (
-        f"{len(level_shapes)} levels, {levels}, of which `z` holds all {latent_size:,} numbers, "
-        "flattened, top first; `encode` gives them along the means of the levels above"
-    )
-
-
-def _tensors(tensors: dict[str, dict[str, object]]) -> str:
-    def shape(spec):
-        return ", ".join("B" if size is None else str(size) for size in spec["shape"])
-
-    return ", ".join(f"`{name}` {s['dtype']} [{shape(s)}]" for name, s in tensors.items())
-
-
-def scale_sentence(scale: dict[str, object]) -> str:
-    """What `scale` found, in words."""
-    facts = dict(scale["provenance"])
-    source = facts.pop("source")
-    known = ", ".join(f"{name} {value}" for name, value in facts.items())
-    origin = f"source: {source}" + (f" ({known})" if known else "")
-    if scale["per"] is None:
-        return f"none, a likelihood of the values themselves; {origin}."
-    what = {
-        "image": "one standard deviation for all elements",
-        "channel": "one standard deviation for each channel",
-        "element": "a standard deviation for each element, a function of z",
-    }[scale["per"]]
-    values = np.ravel([] if scale["value"] is None else scale["value"])
-    return ", ".join([what, *(f"{value:.6g}" for value in values)]) + f"; {origin}."
-
-
-def _evaluation_lines(evaluation: dict[str, object] | None) -> list[str]:
-    if evaluation is None:
-        return ["Not evaluated before the export: run `sigma-vae-evaluate`, then export again."]
-    protocol = evaluation["protocol"]
-    lines = [
-        f"{protocol['num_examples']} images of the {protocol['split']} split; mean and standard "
-        "error over images.",
-        "",
-        "| metric | value | standard error | unit |",
-        "|---|---|---|---|",
-    ]
-    for name, metric in evaluation["metrics"].items():
-        lines.append(
-            f"| {name} | {metric['value']:.6g} | {metric['standard_error']:.2g} | "
-            f"{metric['unit']} |"
-        )
-    return lines

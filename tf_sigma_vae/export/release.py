@@ -6,12 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from tf_sigma_vae import data
 from tf_sigma_vae.evaluation.runs import FinishedRun, check_images_wanted
 from tf_sigma_vae.export import check, conformal, convert, model_card, publish, server_files, warmup
 from tf_sigma_vae.export.precision import in_float32
 
 NUM_PROBES = 4
-"""Images by which the reloaded model is compared with the Python model."""
+"""Examples by which the reloaded model is compared with the Python model."""
 
 
 class Release(NamedTuple):
@@ -34,6 +35,7 @@ def release(
     split: str = "auto",
     num_examples: int = 0,
     formats: tuple[str, ...] = (),
+    num_frames: int | None = None,
     data_dir: str | None = None,
     download: bool = False,
 ) -> Release:
@@ -46,9 +48,10 @@ def release(
       keep: How many of the newest versions to keep; all if None.
       name: Name of the served model; that in `models.config`, or the last folder of `export_dir`,
         if None.
-      split: Images that the p-values of `anomaly` compare with; see `conformal.held_out_images`.
-      num_examples: How many of its first images; 0 for all.
+      split: What p-values of `anomaly` compare with; see `conformal.held_out_examples`.
+      num_examples: How many of its first images, or videos; 0 for all.
       formats: Of `convert.FORMATS`: what else to write `encode` and `decode` as.
+      num_frames: Of videos: of `predict`, beyond the context; as in an evaluation if None.
       data_dir: Where the data are; None for what the run was trained with.
       download: Whether missing data may be downloaded.
 
@@ -66,21 +69,20 @@ def release(
     _check(export_dir, version, keep, num_examples, formats)
     name = server_files.chosen_name(export_dir, name)
     run = FinishedRun(workdir)
-    images, split = conformal.held_out_images(run, split, num_examples, data_dir, download)
+    _check_frames(run, num_frames, formats)
+    examples, split = conformal.held_out_examples(run, split, num_examples, data_dir, download)
     model = in_float32(run.model())
     check.require_exportable(model)
-    with tqdm(total=len(images), desc="scores", unit="image", file=sys.stderr) as bar:
-        scores = conformal.scores(model, images, bar.update)
-    probes = images[:NUM_PROBES].astype(np.float32) / np.float32(255.0)
+    signatures, probes = _from_held_out(run, model, examples, num_frames)
 
     def write(folder: str) -> None:
-        differences = _write_saved_model(model, folder, scores, probes, name)
-        differences |= convert.convert(model, folder, formats)
-        card = model_card.card(run, model, folder, name, split, scores, differences)
+        differences = _write_saved_model(model, folder, signatures, probes, name)
+        differences |= convert.convert(model, folder, formats) if formats else {}
+        card = model_card.card(run, model, folder, name, split, signatures, differences)
         model_card.write(folder, card)
 
     path = publish.publish(export_dir, write, version)
-    kept_files = server_files.write(export_dir, name)
+    kept_files = server_files.write(export_dir, name, run.of_videos)
     removed = [] if keep is None else publish.prune(export_dir, keep)
     return Release(path, removed, kept_files)
 
@@ -94,9 +96,48 @@ def _check(export_dir, version, keep, num_examples: int, formats) -> None:
     publish.check_target(export_dir, version)
 
 
-def _write_saved_model(model, folder: str, scores, probes, name: str) -> dict[str, float]:
+def _check_frames(run: FinishedRun, num_frames: int | None, formats) -> None:
+    """What depends on whether the run is of videos."""
+    if not run.of_videos:
+        if num_frames is not None:
+            raise ValueError(
+                f"num_frames is {num_frames}, but the model {run.config.model!r} is of images: "
+                "it is the length of a prediction of video"
+            )
+        return
+    if num_frames is not None and num_frames < 1:
+        raise ValueError(f"num_frames must be at least 1, got {num_frames}")
+    if formats:
+        raise ValueError(
+            f"{', '.join(formats)}: a model of videos ({run.config.model!r}) is not converted, for "
+            "its signatures are loops over frames; they stay with TensorFlow"
+        )
+
+
+def _from_held_out(run, model, examples, num_frames) -> tuple[dict[str, object], np.ndarray]:
+    """What `model.signatures` is given, the scores of the examples with it, and the probes."""
+    clip_frames = run.clip_length(examples) if run.of_videos else None
+    unit = "clip" if run.of_videos else "image"
+    with tqdm(total=len(examples), desc="scores", unit=unit, file=sys.stderr) as bar:
+        scores = conformal.scores(model, examples, clip_frames, bar.update)
+    options = {"validation_scores": scores}
+    if run.of_videos:
+        options["num_frames"] = num_frames or run.config.eval_frames - model.context_frames
+        options["validation_frames"] = clip_frames
+    return options, _probes(examples, clip_frames)
+
+
+def _probes(examples: np.ndarray | data.VideoSource, clip_frames: int | None) -> np.ndarray:
+    """The first examples, float32 in [0, 1]."""
+    first = examples[:NUM_PROBES] if clip_frames is None else examples.first(NUM_PROBES)
+    return np.asarray(next(iter(conformal.batches(first, clip_frames))))
+
+
+def _write_saved_model(
+    model, folder: str, signatures: dict[str, object], probes, name: str
+) -> dict[str, float]:
     """The SavedModel, compared with the model, and its warm-up requests; the differences."""
-    functions = model.signatures(validation_scores=scores)
+    functions = model.signatures(**signatures)
     model.export(folder, functions=functions)
     requests = check.requests(model, functions, probes)
     differences = check.differences(model, functions, folder, requests)

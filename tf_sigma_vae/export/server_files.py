@@ -50,9 +50,15 @@ max_enqueued_batches {{ value: 16 }}
 # num_batch_threads {{ value: 4 }}
 
 # allowed_batch_sizes is left out: it pads batches up to a few sizes, which pays only where every
-# size is compiled. Images have one size, so nothing else is to be padded either.
+# size is compiled. {padding}
 pad_variable_length_inputs: false
 """
+
+_OF_IMAGES = "Images have one size, so nothing else is to be padded either."
+_OF_VIDEOS = """\
+Shorter clips are not padded either, for frames of zeros
+# would be scored: requests that come together must have clips of one length, or they fail. Where
+# they have not, serve without --enable_batching."""
 
 
 def check_name(name: str) -> None:
@@ -95,8 +101,8 @@ def chosen_name(export_dir: str, name: str | None) -> str:
     return name
 
 
-def texts(name: str) -> dict[str, str]:
-    """The content of both files, by their names, for a model of this name.
+def texts(name: str, of_videos: bool = False) -> dict[str, str]:
+    """The content of both files, by their names, for a model of this name, of images or videos.
 
     Raises:
       ValueError: If the name is not allowed.
@@ -104,16 +110,21 @@ def texts(name: str) -> dict[str, str]:
     check_name(name)
     return {
         MODELS_FILE: _MODELS.format(name=name),
-        BATCHING_FILE: _BATCHING.format(name=name, max_batch_size=MAX_BATCH_SIZE),
+        BATCHING_FILE: _BATCHING.format(
+            name=name,
+            max_batch_size=MAX_BATCH_SIZE,
+            padding=_OF_VIDEOS if of_videos else _OF_IMAGES,
+        ),
     }
 
 
-def write(export_dir: str, name: str) -> list[str]:
+def write(export_dir: str, name: str, of_videos: bool = False) -> list[str]:
     """Writes both files, but over none that holds anything else than would be written.
 
     Args:
       export_dir: The folder of the versions.
       name: Name of the served model.
+      of_videos: Whether it is of videos, whose clips may differ in length.
 
     Returns:
       Paths of the files that were left as they are, because their content differs.
@@ -123,7 +134,7 @@ def write(export_dir: str, name: str) -> list[str]:
       OSError: If a file cannot be read or written.
     """
     kept = []
-    for file_name, text in texts(name).items():
+    for file_name, text in texts(name, of_videos).items():
         path = os.path.join(export_dir, file_name)
         if not os.path.lexists(path):
             write_atomically(path, text)

@@ -5,6 +5,8 @@ import math
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tf_sigma_vae.distributions import IndependentFrames
+
 tfd = tfp.distributions
 
 
@@ -36,8 +38,7 @@ class ClipLikelihood:
             return self.likelihood.distribution(params, targets, training)
         rows = None if targets is None else self.rows(targets)
         of_frames = self.likelihood.distribution(self.rows(params), rows, training)
-        shape = tf.shape(params)[:2]
-        return tfd.Independent(tfd.BatchReshape(of_frames, shape), reinterpreted_batch_ndims=1)
+        return IndependentFrames(of_frames, params.shape[1] or tf.shape(params)[1])
 
     def frame_distribution(self, params) -> tfd.Distribution:
         """The likelihood of single frames of `params` `[N, H, W, P]`, with the stored scale."""

@@ -52,6 +52,27 @@ class Rollouts:
         temperature = tf.convert_to_tensor(temperature, tf.float32)
         return self._rollout(context, int(num_frames), noise_ids, temperature, latents, frames)
 
+    def generate(
+        self, context, num_frames: int, num_samples: int = 1, seed: int = 0, temperature=1.0
+    ) -> tf.Tensor:
+        """How videos may go on: mean frames `[B, num_samples, num_frames, H, W, C]`.
+
+        Args:
+          context: `[B, context_frames, H, W, C]`, in the unit of the data.
+          num_frames: Frames to make.
+          num_samples: Rollouts of each clip.
+          seed: Same seed, same rollouts; the first ones and their first frames do not depend on
+            how many there are.
+          temperature: Factor on the scales of the prior; 0 for its means.
+
+        Raises:
+          As `rollout`.
+        """
+        noise_ids = self.rollout_noise_ids(context, num_samples, seed)
+        params = self.rollout(context, num_frames, noise_ids, temperature)
+        mean = self.frame_distribution(tf.reshape(params, [-1, *params.shape[3:]])).mean()
+        return tf.reshape(mean, [-1, num_samples, num_frames, *self.image_shape])
+
     def rollout_noise_ids(self, context, num_samples: int, seed: int = 0) -> tf.Tensor:
         """Ids for numbered rollouts of each clip, uint32 `[B, num_samples, 2]`; see `noise`.
 

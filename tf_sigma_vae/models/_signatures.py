@@ -38,6 +38,7 @@ class Signatures:
 
     def valid(self, values):
         """The examples, zeros in place of the rows that cannot be used, and which can be."""
+        values = tf.convert_to_tensor(values)
         is_valid = tf.math.is_finite(values)
         if self.model.likelihood.value_range is not None:
             low, high = self.model.likelihood.value_range

@@ -282,7 +282,10 @@ class SequenceVae(Rollouts, ClipLikelihood, LatentVariableModel):
     # -- files
 
     def signatures(
-        self, validation_scores=None, num_frames: int = _clip_signatures.NUM_FRAMES
+        self,
+        validation_scores=None,
+        num_frames: int = _clip_signatures.NUM_FRAMES,
+        validation_frames: int | None = None,
     ) -> dict:
         """The functions of an exported model, by name; see `_clip_signatures.ClipSignatures`.
 
@@ -290,12 +293,14 @@ class SequenceVae(Rollouts, ClipLikelihood, LatentVariableModel):
           validation_scores: `[n]`, anomaly scores (negative elbo, nats) of clips that the model has
             not been trained on; None leaves the p-value of `anomaly` out.
           num_frames: Of a rollout of `predict`, beyond the context.
+          validation_frames: Of the clips of the scores; see there.
 
         Raises:
           NotCalibratedError: If an analytic likelihood holds no scale.
           ValueError: If there is no frame, or the scores are no finite numbers.
         """
-        return _clip_signatures.ClipSignatures(self, num_frames, validation_scores).functions()
+        given = (num_frames, validation_scores, validation_frames)
+        return _clip_signatures.ClipSignatures(self, *given).functions()
 
     def get_config(self):
         """Constructor arguments, for `from_config`."""
