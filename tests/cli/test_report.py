@@ -118,6 +118,9 @@ def test_a_figure_that_is_not_finite_is_on_the_page_and_an_error(
         (["--num_examples=99999"], "num_examples is 99999, but the test split has"),
         (["--information_examples=1"], "information_examples must be at least 2"),
         (["--seed=-1"], "seed must not be negative"),
+        (["--num_rollouts=0"], "num_rollouts must be at least 1, got 0"),
+        (["--measures=rollouts"], "a' is of images and has no rollouts, but evaluation, "),
+        (["--clip_extractor=x"], "--clip_extractor is of models of videos"),
         (["--output={1}"], "is a folder; give the name of a file in it"),
     ],
 )
@@ -129,6 +132,25 @@ def test_what_makes_no_sense_is_refused_in_one_line_before_any_work(
     last = command.error.splitlines()[-1]
     assert last.startswith("sigma-vae-report: error: ")
     assert message in last
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--measures=calibration"], "a' is of videos and has no calibration, but evaluation, "),
+        (["--clip_extractor=x"], "--clip_extractor needs --extractor"),
+        (["--compare={1}"], "b' is of images, "),
+    ],
+)
+def test_what_does_not_fit_videos_is_refused_before_any_work(
+    command, runs, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.setattr(measures, "obtain", None)
+    config = Config(dataset="video_npz", model="sequence_vae", network="dcgan64")
+    (tmp_path / "a" / "config.json").unlink()
+    Workdir(tmp_path / "a").prepare(config, None)
+    assert command(f"--workdir={runs[0]}", *(text.format(*runs) for text in arguments)) == 1
+    assert message in command.error.splitlines()[-1]
 
 
 def test_an_unfinished_run_is_refused(command, runs, tmp_path):

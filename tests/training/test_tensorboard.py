@@ -1,9 +1,10 @@
 import pytest
 import tensorflow as tf
 
+from tests._videos import CONTEXT, FRAME, LENGTH, InstantSvg, videos
 from tests.training._runs import metric_lines, tiny_config, train
 from tf_sigma_vae import image_grid
-from tf_sigma_vae.training import metrics_log
+from tf_sigma_vae.training import callbacks, metrics_log
 
 FLOAT32 = 1e-6
 """Relative; event files hold float32."""
@@ -12,9 +13,6 @@ FLOAT32 = 1e-6
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run of two epochs with event files, and what these hold."""
-    event_accumulator = pytest.importorskip(
-        "tensorboard.backend.event_processing.event_accumulator"
-    )
     folder = tmp_path_factory.mktemp("run")
     config = tiny_config(
         likelihood="gaussian_optimal",
@@ -22,10 +20,18 @@ def run(tmp_path_factory):
         dataset_options={"num_train": 40, "num_test": 8, "image_size": 4},
     )
     train(config, folder)
+    return folder, events_of(folder / "tensorboard")
+
+
+def events_of(folder):
+    """All that the event files of a folder hold."""
+    event_accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator"
+    )
     everything = {"tensors": 0, "images": 0, "scalars": 0}
-    events = event_accumulator.EventAccumulator(str(folder / "tensorboard"), everything)
+    events = event_accumulator.EventAccumulator(str(folder), everything)
     events.Reload()
-    return folder, events
+    return events
 
 
 def scalars(events, tag):
@@ -54,6 +60,23 @@ def test_there_is_a_picture_after_every_epoch(run, tag):
         picture = tf.io.decode_png(png)
         assert picture.shape[:2] == (int(height), int(width))
         assert tf.reduce_max(picture) > tf.reduce_min(picture)
+
+
+def test_of_videos_there_is_a_strip_with_three_rows_a_clip(tmp_path):
+    pictures = callbacks.Pictures(str(tmp_path), videos(9), seed=0)
+    pictures.set_model(InstantSvg())
+    pictures.on_epoch_end(2)
+    events = events_of(tmp_path)
+    (event,) = events.Tensors("rollouts")
+    assert event.step == 3
+    picture = tf.io.decode_png(tf.make_ndarray(event.tensor_proto)[2]).numpy()
+    height, width, channels = FRAME
+    assert picture.shape == (
+        3 * callbacks.CLIPS * (height + 1) - 1,
+        (LENGTH - CONTEXT) * (width + 1) - 1,
+        channels,
+    )
+    assert (picture[:height, :width] == videos(9)[0, CONTEXT]).all()
 
 
 def test_without_tensorboard_a_run_says_so_and_goes_on(tmp_path, monkeypatch, capsys):

@@ -10,8 +10,12 @@ converged, samples, reconstructions, the calibration of the decoder, the informa
 distances of samples, the sweep that a run lies in, protocols and configurations. Of a sweep it
 shows one run of each row. It needs no network, and can be printed.
 
+Of models of videos it shows a film of rollouts, strips of their frames, and how good they are over
+the future step; the film stands still where the reader's system asks for reduced motion.
+
 A measure that a run does not have yet is made and kept in its workdir (evaluation.json,
-information.json, calibration.json, distances.json); a report that was killed goes on from there.
+information.json, calibration.json, distances.json; of videos evaluation.json, rollouts.json,
+distances.json); a report that was killed goes on from there.
 Distances take a network: inception_2015 (that of FID) or inception_v3_keras, which are fetched from
 the network once, or the path of a Keras file or a SavedModel, whose distances bear its name.
 Without one there are none.
@@ -43,23 +47,50 @@ EXPECTED_ERRORS = (ValueError, OSError, WorkdirError, NotCalibratedError, Floati
 
 def define_flags() -> None:
     """Defines this command's flags; called once, where the command starts."""
-    defaults = measures.Options()
     flags.DEFINE_string("workdir", None, "Folder of a finished run, or of a sweep.", required=True)
     flags.DEFINE_multi_string(
         "compare", [], "Folder of a run to compare with; repeated, or with commas."
     )
     flags.DEFINE_string("output", None, f"The page; WORKDIR/{OUTPUT} if not given.")
     flags.DEFINE_list(
-        "measures", list(measures.NAMES), f"What to show of: {', '.join(measures.NAMES)}."
+        "measures",
+        None,
+        f"What to show of: {', '.join(measures.NAMES)}; of videos: "
+        f"{', '.join(measures.VIDEO_NAMES)}. All if not given.",
     )
-    flags.DEFINE_enum("split", defaults.split, runs.SPLITS, "Images to measure on.")
+    flags.DEFINE_string(
+        "extractor", None, "Network of the distances: a name, or the path of a file or folder."
+    )
+    flags.DEFINE_string(
+        "clip_extractor",
+        None,
+        "Network of the distances of whole clips, of models of videos: the path of a file or "
+        "folder; beside --extractor.",
+    )
+    flags.DEFINE_string("extractor_path", None, "File of a named extractor that is here already.")
+    flags.DEFINE_string("data_dir", None, "Where the data are; as in training if not given.")
+    flags.DEFINE_boolean("download", False, "Fetch missing data from the network.")
+    _define_options(measures.Options())
+
+
+def _define_options(defaults: measures.Options) -> None:
+    """Defines the flags of how measures are made, one for each of the options."""
+    flags.DEFINE_enum("split", defaults.split, runs.SPLITS, "Images or videos to measure on.")
     flags.DEFINE_integer(
         "num_examples",
         defaults.num_examples,
-        "How many of the first images the likelihoods are of; 0 for all.",
+        "How many of the first images or videos the likelihoods are of; 0 for all.",
     )
     flags.DEFINE_integer(
-        "num_samples", defaults.num_samples, "Samples K of the IWAE bound; 0 leaves it out."
+        "num_samples",
+        defaults.num_samples,
+        "Samples K of the IWAE bound, as of sigma-vae-evaluate if not given; 0 leaves it out.",
+    )
+    flags.DEFINE_integer(
+        "num_rollouts", defaults.num_rollouts, "Rollouts N of each clip, of the best of N."
+    )
+    flags.DEFINE_integer(
+        "rollout_clips", defaults.rollout_clips, "Clips, of videos, that the rollouts are of."
     )
     flags.DEFINE_integer(
         "information_examples",
@@ -69,10 +100,6 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "calibration_examples", defaults.calibration_examples, "Images of the calibration."
     )
-    flags.DEFINE_string(
-        "extractor", None, "Network of the distances: a name, or the path of a file or folder."
-    )
-    flags.DEFINE_string("extractor_path", None, "File of a named extractor that is here already.")
     flags.DEFINE_integer(
         "distance_samples",
         defaults.distance_samples,
@@ -88,8 +115,6 @@ def define_flags() -> None:
         "extrapolate", False, "Add the Frechet distance extrapolated to infinitely many images."
     )
     flags.DEFINE_integer("seed", defaults.seed, "Of all samples, and of the choice of images.")
-    flags.DEFINE_string("data_dir", None, "Where the data are; as in training if not given.")
-    flags.DEFINE_boolean("download", False, "Fetch missing data from the network.")
 
 
 class Written(NamedTuple):
@@ -105,12 +130,13 @@ def report(
     workdir: str,
     compare: Sequence[str] = (),
     output: str | None = None,
-    measure_names: Sequence[str] = measures.NAMES,
+    measure_names: Sequence[str] | None = None,
     options: measures.Options | None = None,
     extractor: str | None = None,
     extractor_path: str | None = None,
     data_dir: str | None = None,
     download: bool = False,
+    clip_extractor: str | None = None,
 ) -> Written:
     """Writes a report; everything that can be checked is checked before any work.
 
@@ -118,12 +144,13 @@ def report(
       workdir: Folder of a finished run, or of a sweep.
       compare: Folders of the runs to compare it with.
       output: The page; None for report.html in `workdir`.
-      measure_names: Which of `measures.NAMES` to show.
+      measure_names: Which of `measures.NAMES`, or `measures.VIDEO_NAMES`, to show; None for all.
       options: How they are made; the defaults if None.
       extractor: Network of the distances, name or path; None for no distances.
       extractor_path: File of a named extractor that need not be downloaded.
       data_dir: Where the data are; None for what each run was trained with.
       download: Whether missing data may be downloaded.
+      clip_extractor: Path of the network of the distances of clips, of models of videos.
 
     Returns:
       The page, and what is not on it because figures are not finite.
@@ -131,26 +158,28 @@ def report(
     Raises:
       FileNotFoundError: If a run is missing or not finished, or its data or the extractor are.
       ValueError: On an impossible number, an unknown measure, split or extractor, a run given
-        twice, or runs of different datasets.
+        twice, or runs of different datasets, or of images and of videos.
       WorkdirError: If a configuration is corrupt.
       PermissionError: If the page or a record cannot be written.
       NotCalibratedError: If an analytic likelihood holds no scale.
     """
     options = measures.Options() if options is None else options
     options.check()
-    unknown = [name for name in measure_names if name not in measures.NAMES]
-    if unknown:
-        raise ValueError(f"unknown measure {unknown[0]!r}; known: {', '.join(measures.NAMES)}")
+    _check_names(measure_names)
     chosen = pages.choose(workdir, compare)
+    names = _names(measure_names, chosen.runs[0])
     output = output or os.path.join(workdir, OUTPUT)
     _require_writable(output, chosen.runs)
-    network = _extractor(extractor, extractor_path, measure_names)
-    asked = pages.Asked(measure_names, options, network, data_dir, download)
-    with contextlib.closing(_Progress()) as progress:
+    network = _extractor(extractor, extractor_path, names)
+    clip_network = _clip_extractor(clip_extractor, network, chosen.runs[0])
+    asked = pages.Asked(names, options, network, clip_network, data_dir, download)
+    # Of videos clips are counted by some measures, frames by others.
+    unit = "" if chosen.runs[0].of_videos else "image"
+    with contextlib.closing(_Progress(unit)) as progress:
         content = pages.gather(chosen, asked, progress.begin)
     for run in content.runs:
         for name, reason in run.absent.items():
-            if name in measure_names or name in run.failed:
+            if name in names or name in run.failed:
                 print(f"no {name} of {run.name}: {reason}", file=sys.stderr)
     os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)
     write_atomically(output, pages.render(content))
@@ -161,14 +190,18 @@ def report(
 class _Progress:
     """A bar for each piece of work; one ends where the next begins."""
 
-    def __init__(self):
-        """Without a bar yet."""
-        self._bar = None
+    def __init__(self, unit: str):
+        """Without a bar yet.
+
+        Args:
+          unit: What is counted.
+        """
+        self._bar, self._unit = None, unit
 
     def begin(self, title: str, total: int) -> Callable[[int], object]:
         """Begins a piece of so many images; returns what is told of those that are done."""
         self.close()
-        self._bar = tqdm(desc=title, total=total, unit="image")
+        self._bar = tqdm(desc=title, total=total, unit=self._unit)
         return self._bar.update
 
     def close(self) -> None:
@@ -185,6 +218,37 @@ def _require_writable(output: str, chosen: Sequence[runs.FinishedRun]) -> None:
     runs.require_writable(os.path.dirname(os.path.abspath(output)))
     for run in chosen:
         run.require_writable()
+
+
+def _check_names(given: Sequence[str] | None) -> None:
+    """Checks that all names are those of measures."""
+    known = list(dict.fromkeys([*measures.NAMES, *measures.VIDEO_NAMES]))
+    for name in given or ():
+        if name not in known:
+            raise ValueError(f"unknown measure {name!r}; known: {', '.join(known)}")
+
+
+def _names(given: Sequence[str] | None, run: runs.FinishedRun) -> Sequence[str]:
+    """The measures to show, all of which the runs have, as far as their kind tells."""
+    fitting = measures.names_of(run)
+    for name in given or ():
+        if name not in fitting:
+            raise ValueError(
+                f"the run in {run.workdir.path!r} is of {run.examples_name} and has no {name}, but "
+                f"{', '.join(fitting)}: {measures.REASONS[name]}"
+            )
+    return fitting if given is None else given
+
+
+def _clip_extractor(path: str | None, network, run: runs.FinishedRun):
+    """The network of the distances of clips; None where it is not asked for."""
+    if path is None:
+        return None
+    if not run.of_videos:
+        raise ValueError("--clip_extractor is of models of videos")
+    if network is None:
+        raise ValueError("--clip_extractor needs --extractor, the network of single frames")
+    return measures.clip_extractor(path)
 
 
 def _extractor(name: str | None, path: str | None, measure_names: Sequence[str]):
@@ -214,6 +278,7 @@ def main() -> None:
             extractor_path=values.extractor_path,
             data_dir=values.data_dir,
             download=values.download,
+            clip_extractor=values.clip_extractor,
         )
     except EXPECTED_ERRORS as error:
         sys.exit(f"{PROGRAM}: error: {error}")

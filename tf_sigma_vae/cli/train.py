@@ -84,6 +84,12 @@ def dry_run(config: Config, data_dir: str | None, download: bool) -> None:
     x = next(iter(batches.shuffled(config, splits.train)))
     low, high = float(tf.reduce_min(x)), float(tf.reduce_max(x))
     print(f"first batch: {x.dtype.name} {tuple(x.shape)} in [{low:.3f}, {high:.3f}]")
+    if model.of_videos:
+        given, predicted = model.context_frames, config.train_frames - model.context_frames
+        print(
+            f"clips of {config.train_frames} frames, of which {given} are given and {predicted} "
+            "predicted"
+        )
 
 
 def show_strategy(config: Config) -> None:

@@ -28,9 +28,14 @@ class Run(NamedTuple):
     absent: dict[str, str]
     """Why each other measure is not there, in words."""
     pictures: dict[str, np.ndarray]
-    """uint8 `[H, W, C]`: `prior_mean`, `prior_noisy`, `reconstructions`."""
+    """uint8 `[H, W, C]`: `prior_mean`, `prior_noisy`, `reconstructions`; of videos `strips` and
+    `one_step`."""
     failed: Sequence[str] = ()
     """Which of `absent` are so because figures are not finite: something is wrong with the run."""
+    film: bytes | None = None
+    """A GIF file of rollouts, of a model of videos."""
+    of_videos: bool = False
+    """Whether the examples are clips."""
 
     def measure_named(self, name: str) -> dict:
         """A measure, or an empty record."""
@@ -70,6 +75,11 @@ class Content(NamedTuple):
     sweep: Sweep | None = None
     notices: Sequence[str] = ()
     """What a reader must know before anything else."""
+
+    @property
+    def of_videos(self) -> bool:
+        """Whether the runs are of videos; all are, or none."""
+        return self.runs[0].of_videos
 
 
 def short_names(names: Sequence[str]) -> list[str]:

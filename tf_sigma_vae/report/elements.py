@@ -129,12 +129,9 @@ def pixels(picture: np.ndarray, alt: str, caption: str) -> Html:
       alt: What it shows.
       caption: Below it.
     """
-    gray = picture.shape[-1] == 1
-    file = io.BytesIO()
-    Image.fromarray(picture[..., 0] if gray else picture).save(file, "PNG", optimize=True)
     height, width = picture.shape[:2]
     factor = max(1, PICTURE_WIDTH // width)
-    image = _image(file.getvalue(), alt, (width * factor, height * factor))
+    image = _image(_png_file(picture), alt, (width * factor, height * factor))
     return element("figure", image, element("figcaption", caption), class_="pixels")
 
 
@@ -151,8 +148,39 @@ def png(content: bytes, alt: str, caption: str) -> Html:
     return element("figure", box, element("figcaption", caption), class_="wide")
 
 
-def _image(content: bytes, alt: str, size: tuple[int, int]) -> Html:
-    source = _data_uri("image/png", content)
+def drawn(picture: np.ndarray, alt: str, caption: str) -> Html:
+    """A picture with words in it, uint8 `[H, W, C]`, shown as `png` shows a file."""
+    return png(_png_file(picture), alt, caption)
+
+
+def film(content: bytes, alt: str, caption: str, instead: str) -> Html:
+    """A GIF file that moves; left out on paper, and where the reader's system asks for less motion.
+
+    Args:
+      content: The file.
+      alt: What it shows.
+      caption: Below it.
+      instead: What is said where the setting leaves it out.
+
+    Raises:
+      OSError: If it is not a picture.
+    """
+    with Image.open(io.BytesIO(content)) as picture:
+        size = picture.size
+    moving = _image(content, alt, size, "image/gif")
+    figure = element("figure", moving, element("figcaption", caption), class_="motion")
+    return join([figure, element("p", instead, class_="note still")])
+
+
+def _png_file(picture: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    gray = picture.shape[-1] == 1
+    Image.fromarray(picture[..., 0] if gray else picture).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def _image(content: bytes, alt: str, size: tuple[int, int], media_type: str = "image/png") -> Html:
+    source = _data_uri(media_type, content)
     return element("img", src=source, alt=alt, width=size[0], height=size[1])
 
 

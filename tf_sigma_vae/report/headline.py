@@ -19,14 +19,23 @@ from tf_sigma_vae.report import (
     figures,
     information,
     levels,
+    rollouts,
 )
 from tf_sigma_vae.report.content import Content, Run
 
 HOW_TO_READ = (
-    "A column for each run; mean ± standard error over the images. Two figures differ beyond "
+    "A column for each run; mean ± standard error over the {examples}. Two figures differ beyond "
     "chance where they are more than about three standard errors apart; another training seed "
     "may move them further. Larger is better for elbo, iwae and psnr, smaller for distortion, "
     "bits/dim, mse and distances."
+)
+HOW_TO_READ_VIDEOS = (
+    " Nats are of a clip, of all its predicted frames; those that are given are not counted. "
+    "*_per_frame is that over the number of frames, bits/dim over that of their values."
+)
+ONLY_OF_IMAGES = (
+    "The information in the latent and the calibration of each pixel are measured of images alone; "
+    "the calibration of predicted frames is among the rollouts."
 )
 NO_DISTANCES = (
     "There are no distances of samples: give --extractor=inception_2015 (the network of FID), "
@@ -42,6 +51,7 @@ def section(content: Content) -> elements.Html:
         ("Likelihood and reconstruction", figures.metric_rows(runs, "evaluation", metrics)),
         ("Information in the latent", information.headline_rows(runs)),
         ("Calibration of the decoder", calibration.headline_rows(runs)),
+        ("Rollouts, averages over the steps", rollouts.headline_rows(runs)),
         ("Distances of samples", distances.headline_rows(runs)),
     ]
     rows = []
@@ -50,10 +60,14 @@ def section(content: Content) -> elements.Html:
             rows += [[title], *found]
     heading = ["metric", *(run.name for run in runs)]
     notes = [elements.note(line) for line in [*_protocol_lines(runs), *_notes(runs)]]
+    how_to_read = HOW_TO_READ.format(examples="videos" if content.of_videos else "images")
+    if content.of_videos:
+        how_to_read += HOW_TO_READ_VIDEOS
+        notes.append(elements.note(ONLY_OF_IMAGES))
     return elements.section(
         "figures",
         "Figures",
-        HOW_TO_READ,
+        how_to_read,
         elements.table("Figures of all runs", heading, rows) if rows else None,
         *notes,
         *_absent(runs),
@@ -114,9 +128,16 @@ def _protocol_lines(runs: Sequence[Run]) -> list[str]:
             continue
         samples = protocol["num_samples"]
         bound = f"iwae of {samples} samples" if samples else "no iwae"
+        examples = f"{protocol['num_examples']:,} {protocol['split']} images"
+        if "clip_length" in protocol:
+            examples = (
+                f"{protocol['num_clips']:,} {protocol['split']} clips of "
+                f"{protocol['clip_length']} frames ({protocol['context_frames']} given, "
+                f"{protocol['horizon']} predicted)"
+            )
         line = (
-            f"Likelihoods: {protocol['num_examples']:,} {protocol['split']} images of "
-            f"{protocol['dataset']}, {bound}, the scale stored with the model."
+            f"Likelihoods: {examples} of {protocol['dataset']}, {bound}, the scale stored with "
+            "the model."
         )
         lines.setdefault(line, []).append(run.name)
     if len(lines) < 2:

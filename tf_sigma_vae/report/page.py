@@ -10,6 +10,7 @@ from tf_sigma_vae.report import (
     levels,
     pictures,
     records,
+    rollouts,
     sweeps,
     training,
 )
@@ -23,6 +24,7 @@ SECTIONS = {
     "figures": ("Figures", headline.section),
     "training": ("Training", training.section),
     "convergence": ("Convergence", training.convergence),
+    "rollouts": ("Rollouts", rollouts.section),
     "samples": ("Samples", pictures.samples),
     "reconstructions": ("Reconstructions", pictures.reconstructions),
     "levels": ("Levels", levels.section),

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tf_sigma_vae import plugins
+from tf_sigma_vae import data, plugins
 from tf_sigma_vae.evaluation import measures
+from tf_sigma_vae.evaluation.fid import ClipNetwork
 from tf_sigma_vae.evaluation.fid.extractors import Extractor
-from tf_sigma_vae.evaluation.runs import FinishedRun, column_names
-from tf_sigma_vae.report import pictures, sweeps
+from tf_sigma_vae.evaluation.runs import FinishedRun, column_names, first
+from tf_sigma_vae.report import pictures, rollouts, sweeps
 from tf_sigma_vae.report.content import MAX_RUNS, Content, Run, short_names
 from tf_sigma_vae.sweep.runs import FOLDER
 from tf_sigma_vae.training import metrics_log
@@ -21,25 +22,29 @@ PICTURES = "pictures"
 """Beside the measures: what a model whose values are not finite does not have either."""
 
 NOT_ASKED = "it was not asked for (--measures)"
-OTHER_IMAGES = (
-    "{names}: the {split} images are not those of {first}. The figures are of different images, "
+OTHER_EXAMPLES = (
+    "{names}: the {split} {kind} are not those of {first}. The figures are of different {kind}, "
     "and differ for that alone."
 )
+COMPARED_VIDEOS = 8
+"""Of the first videos of a split, which tell whether two are the same: all frames of them."""
 SEVERAL_SEEDS = "Of each row of the sweep {name}, the run with the smallest seed is shown."
 
-Step = Callable[[str, int], Callable[[int], object]]
+Step = Callable[[str, int | None], Callable[[int], object]]
 """Begins a piece of work of so many images; returns what is called with the images done."""
 
 
 class Asked(NamedTuple):
     """What the page is to be made of."""
 
-    measure_names: Sequence[str] = measures.NAMES
-    """Names of `measures.NAMES`; distances need an extractor."""
+    measure_names: Sequence[str] | None = None
+    """Names of `measures.names_of`, all of them if None; distances need an extractor."""
     options: measures.Options = measures.Options()
     """How they are made."""
     extractor: Extractor | None = None
     """Of the distances."""
+    clip_extractor: ClipNetwork | None = None
+    """Of the distances of clips, which videos have."""
     data_dir: str | None = None
     """Where the data are; what each run was trained with if None."""
     download: bool = False
@@ -65,7 +70,8 @@ def choose(workdir: str, compare: Sequence[str] = ()) -> Chosen:
     Raises:
       FileNotFoundError: If a run is missing or not finished.
       WorkdirError: If a configuration is corrupt.
-      ValueError: If a run is given twice, there are too many, or they are not of one dataset.
+      ValueError: If a run is given twice, there are too many, or they are not of one dataset,
+        or some of images and some of videos.
     """
     notices: list[str] = []
     paths, folder = [workdir], sweeps.folder_of(workdir)
@@ -84,7 +90,13 @@ def choose(workdir: str, compare: Sequence[str] = ()) -> Chosen:
     if len(paths) > MAX_RUNS:
         raise ValueError(f"a page shows at most {MAX_RUNS} runs, got {len(paths)}")
     opened = [FinishedRun(path) for path in paths]
+    kinds = {False: "images", True: "videos"}
     for path, run in zip(paths, opened, strict=True):
+        if run.of_videos != opened[0].of_videos:
+            raise ValueError(
+                f"{path!r} is of {kinds[run.of_videos]}, {paths[0]!r} of "
+                f"{kinds[opened[0].of_videos]}: their figures cannot be compared"
+            )
         if run.config.dataset != opened[0].config.dataset:
             raise ValueError(
                 f"{path!r} is of the dataset {run.config.dataset}, {paths[0]!r} of "
@@ -155,14 +167,20 @@ def gather(chosen: Chosen, asked: Asked, step: Step | None = None) -> Content:
     names = short_names(column_names(paths))
     split, data = asked.options.split, (asked.data_dir, asked.download)
     images = [run.images(split, 0, *data) for run in chosen.runs]
-    notices = [*chosen.notices, *_different_images(names, images, split)]
+    notices = [*chosen.notices, *_different_examples(names, images, split)]
     # Before the work: a number that the split does not have stops here.
-    asked.options.resolved(len(images[0]))
+    asked.options.resolved(len(images[0]), chosen.runs[0].of_videos)
+    film_bytes = min(rollouts.MOST_BYTES, rollouts.MOST_PAGE_BYTES // len(names))
     found = []
     for name, run, own_images in zip(names, chosen.runs, images, strict=True):
-        records, absent, failed = _measured(name, run, asked, len(own_images), step)
+        records, absent, failed = _measured(name, run, asked, own_images, step)
+        film = None
         try:
-            drawn = pictures.draw(run.model(), own_images, asked.options.seed)
+            if run.of_videos:
+                wanted = (run.clip_length(own_images), asked.options.seed, film_bytes)
+                drawn, film = rollouts.draw(run.model(), own_images, *wanted)
+            else:
+                drawn = pictures.draw(run.model(), own_images, asked.options.seed)
         except FloatingPointError as error:
             drawn, absent[PICTURES] = {}, str(error)
             failed.append(PICTURES)
@@ -170,57 +188,68 @@ def gather(chosen: Chosen, asked: Asked, step: Step | None = None) -> Content:
         history = metrics_log.read(run.workdir.metrics_file)
         config = run.config.to_dict()
         parts = (name, run.workdir.path, config, measure, history, records, absent, drawn)
-        found.append(Run(*parts, failed=tuple(failed)))
+        of_videos = {"film": film, "of_videos": run.of_videos}
+        found.append(Run(*parts, failed=tuple(failed), **of_videos))
     num_train = len(chosen.runs[0].images("train", 0, *data))
     sweep = sweeps.read(chosen.sweep_folder) if chosen.sweep_folder else None
     return Content(found, split, num_train, sweep, notices)
 
 
-def _different_images(names, images: Sequence[np.ndarray], split: str) -> list[str]:
-    """A notice if not all runs are measured on the same images."""
-    first = images[0]
-    for name, own in zip(names, images, strict=True):
-        if own.shape[1:] != first.shape[1:]:
+def _different_examples(names, found: Sequence, split: str) -> list[str]:
+    """A notice if not all runs are measured on the same images or videos."""
+    first = found[0]
+    kind = "images" if isinstance(first, np.ndarray) else "videos"
+    for name, own in zip(names, found, strict=True):
+        shapes = [_shape(each) for each in (own, first)]
+        if shapes[0] != shapes[1]:
             raise ValueError(
-                f"{name} is of images of shape {own.shape[1:]}, {names[0]} of {first.shape[1:]}: "
+                f"{name} is of {kind} of shape {shapes[0]}, {names[0]} of {shapes[1]}: "
                 "their figures cannot be compared"
             )
-    others = [n for n, own in zip(names, images, strict=True) if not np.array_equal(own, first)]
+    others = [n for n, own in zip(names, found, strict=True) if not _are_same(own, first)]
     if not others:
         return []
-    return [OTHER_IMAGES.format(names=", ".join(others), split=split, first=names[0])]
+    listed = ", ".join(others)
+    return [OTHER_EXAMPLES.format(names=listed, split=split, kind=kind, first=names[0])]
+
+
+def _shape(examples: np.ndarray | data.VideoSource) -> tuple[int, ...]:
+    """Of one image or video."""
+    if isinstance(examples, np.ndarray):
+        return examples.shape[1:]
+    return tuple(examples.video_shape)
+
+
+def _are_same(own, first) -> bool:
+    """Whether two splits hold the same images, or as many videos with the same first ones."""
+    if isinstance(own, np.ndarray):
+        return np.array_equal(own, first)
+    if len(own) != len(first):
+        return False
+    numbers = np.arange(min(len(own), COMPARED_VIDEOS))
+    start, length = np.zeros_like(numbers), own.video_shape[0]
+    videos = (source.clips(numbers, start, length) for source in (own, first))
+    return np.array_equal(*videos)
 
 
 def _measured(
-    name: str, run: FinishedRun, asked: Asked, num_images: int, step: Step
+    name: str, run: FinishedRun, asked: Asked, examples, step: Step
 ) -> tuple[dict[str, dict], dict[str, str], list[str]]:
     """The measures of a run, the reasons for those that it does not have, and those that failed."""
-    options = asked.options.resolved(num_images)
-    totals = {
-        "evaluation": options.num_examples,
-        "information": options.information_examples,
-        "calibration": options.calibration_examples,
-        "distances": 2 * options.distance_samples,
-    }
+    options = asked.options.resolved(len(examples), run.of_videos)
+    known = measures.names_of(run)
+    names = known if asked.measure_names is None else asked.measure_names
     records, absent, failed = {}, {}, []
-    for measure in measures.NAMES:
-        if measure not in asked.measure_names:
+    for measure in known:
+        if measure not in names:
             absent[measure] = NOT_ASKED
             continue
         if measure == "distances" and asked.extractor is None:
             continue
-        # A bar only for what takes time.
-        extraction = asked.extractor.extraction if measure == "distances" else None
-        found = measures.stored(run, measure, options, extraction)
+        total = _total(measure, run, options, examples)
         try:
-            records[measure] = found or measures.obtain(
-                run,
-                measure,
-                options,
-                extractor=asked.extractor,
-                data_dir=asked.data_dir,
-                download=asked.download,
-                progress=step(f"{name}: {measure}", totals[measure]),
+            records[measure] = _record(
+                run, measure, options, asked, f"{name}: {measure}", total, step
             )
         except measures.NotMeasurableError as error:
             absent[measure] = str(error)
@@ -228,3 +257,38 @@ def _measured(
             absent[measure] = str(error)
             failed.append(measure)
     return records, absent, failed
+
+
+def _record(
+    run, measure: str, options, asked: Asked, title: str, total: int | None, step: Step
+) -> dict:
+    """The stored record of a measure, or a new one; a bar only for what takes time."""
+    networks = {}
+    if measure == "distances":
+        networks = {"extractor": asked.extractor, "clip_extractor": asked.clip_extractor}
+    extractions = [network and network.extraction for network in networks.values()]
+    found = measures.stored(run, measure, options, *extractions)
+    return found or measures.obtain(
+        run,
+        measure,
+        options,
+        data_dir=asked.data_dir,
+        download=asked.download,
+        progress=step(title, total),
+        **networks,
+    )
+
+
+def _total(measure: str, run: FinishedRun, options: measures.Options, examples) -> int | None:
+    """Of how many examples, or clips, the progress of a measure tells; None if it is not known."""
+    if run.of_videos:
+        shown = first(examples, options.num_examples)
+        num_clips = data.num_evaluation_clips(shown, run.clip_length(examples))
+        totals = {"evaluation": num_clips, "rollouts": min(num_clips, options.rollout_clips)}
+        return totals.get(measure)
+    return {
+        "evaluation": options.num_examples,
+        "information": options.information_examples,
+        "calibration": options.calibration_examples,
+        "distances": 2 * options.distance_samples,
+    }[measure]

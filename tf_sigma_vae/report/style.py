@@ -47,6 +47,8 @@ gap:1rem 1.5rem;margin:.8rem 0}
 .pixels{flex:0 1 auto;max-width:100%}
 .pixels img{image-rendering:pixelated}
 .wide img{background:#fff;min-width:min(50rem,200%)}
+.still{display:none}
+@media (prefers-reduced-motion:reduce){.motion{display:none}.still{display:block}}
 details{margin:.4rem 0;border:1px solid var(--line);border-radius:6px;padding:.1rem .7rem}
 summary{cursor:pointer;padding:.35rem 0}
 pre{font:.8rem/1.45 ui-monospace,Menlo,Consolas,monospace;background:var(--tint);padding:.7rem;
@@ -70,6 +72,7 @@ tbody th[scope=row]{position:static;background:none}
 .charts.small{grid-template-columns:repeat(4,1fr)}
 .pictures figure{max-width:48%}
 .wide img{min-width:0}
+.motion,.still{display:none}
 .scroll,pre{overflow:visible;max-height:none}
 table{font-size:7.5pt}
 th,td{padding:.15rem .35rem}

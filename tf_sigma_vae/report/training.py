@@ -10,14 +10,15 @@ from tf_sigma_vae.report import charts, elements, figures, levels
 from tf_sigma_vae.report.content import Content, Run
 
 CURVES = {
-    "elbo": "elbo (nats per image)",
-    "distortion": "distortion (nats per image)",
-    "rate": "rate (nats per image)",
+    "elbo": "elbo (nats per {example})",
+    "elbo_per_frame": "elbo (nats per predicted frame)",
+    "distortion": "distortion (nats per {example})",
+    "rate": "rate (nats per {example})",
     "bits_per_dim": "bits/dim (density)",
 }
 """Metrics of the training that are drawn, and their axes."""
 
-OWN_UNITS = ("elbo", "distortion")
+OWN_UNITS = ("elbo", "elbo_per_frame", "distortion")
 """Those that mean another thing under a density, a mass, and what is neither."""
 
 TOLERANCE = 0.05
@@ -35,9 +36,9 @@ STANDSTILL = 1e-3
 """In log_scale: less is the rounding of a scale that is fixed."""
 
 HOW_TO_READ = (
-    "Lines: means over the training images since the last line of metrics.jsonl. Markers: the "
-    "validation images, after each epoch. Larger is better for the elbo, smaller for the rest but "
-    "the rate, which is neither."
+    "Lines: means over the training {examples} since the last line of metrics.jsonl. Markers: the "
+    "validation {examples}, after each epoch. Larger is better for the elbo, smaller for the rest "
+    "but the rate, which is neither."
 )
 HOW_TO_READ_SCALE = (
     "The standard deviation of the decoder over training steps, in data units (images in [0, 1]), "
@@ -53,12 +54,13 @@ def section(content: Content) -> elements.Html:
         groups = figures.by_measure(runs) if metric in OWN_UNITS else {0: range(len(runs))}
         for measure, indices in groups.items():
             kind = f", {figures.MEASURE_NAMES[measure]}" if len(groups) > 1 else ""
+            axis = axis.format(example="clip" if content.of_videos else "image")
             drawn.append(_curves(runs, indices, metric, axis, f"{metric}{kind}"))
     drawn += map(levels.curves, runs)
     return elements.section(
         "training",
         "Training",
-        HOW_TO_READ,
+        HOW_TO_READ.format(examples="clips" if content.of_videos else "images"),
         elements.charts(drawn) or elements.notice("No run has a metrics.jsonl."),
     )
 

@@ -76,11 +76,12 @@ def num_in_order(config: Config, images: Examples) -> int:
 
 
 def first(config: Config, images: Examples, num_examples: int) -> np.ndarray:
-    """The first images, uint8, or the first clips of the first videos."""
+    """The first images, uint8, or the first clips, as long as in training if the videos are."""
     if not isinstance(images, data.VideoSource):
         return images[:num_examples]
     index = np.arange(min(num_examples, len(images)))
-    return images.clips(index, np.zeros_like(index), config.train_frames)
+    length = min(config.train_frames, images.video_shape[0])
+    return images.clips(index, np.zeros_like(index), length)
 
 
 def to_compare(images: Examples) -> np.ndarray:
