@@ -6,9 +6,9 @@ Score:   not measured: it takes a GPU.
 
 Rybkin et al. 2021 (Table 2, last column) train SVG-LP (Denton & Fergus 2018) with its own settings
 for BAIR: two frames given, ten predicted in training, 28 in evaluation, g of 128 numbers, z of 64,
-LSTMs of 256, Adam at 2e-3, batches of 100 in 300 epochs of 600 batches. Here an epoch is a pass over
-the 43,264 videos, 433 batches, and there are as many batches in all. For the larger networks of
-SVG's published BAIR model set `--config.network=vgg64`.
+LSTMs of 256, Adam at 2e-3, batches of 100 in 300 epochs of 600 batches. Here an epoch is a pass
+over the 43,264 videos, 433 batches, and there are as many batches in all. For the larger networks
+that SVG's paper uses on BAIR set `--config.network=vgg64`.
 """
 
 from tf_sigma_vae.config import base

@@ -147,3 +147,136 @@ def test_dequantizing_for_a_mass_of_grey_levels_is_refused():
         build.check(tiny(likelihood="categorical", dequantize=True))
     build.check(tiny(likelihood="gaussian_optimal", dequantize=True))
     build.check(tiny(likelihood="categorical"))
+
+
+VIDEOS = {
+    "dataset": "video_npz",
+    "dataset_options": {"path": "absent.npz"},
+    "model": "sequence_vae",
+    "network": "dcgan64",
+    "network_options": {"width": 4},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"dataset": "synthetic", "dataset_options": {}},
+            "model 'sequence_vae' is of videos, dataset 'synthetic' of images; models for it: "
+            "hierarchical_vae, vae$",
+        ),
+        (
+            {"model": "vae", "network": "conv28", "network_options": {}},
+            "model 'vae' is of images, dataset 'video_npz' of videos; models for it: sequence_vae$",
+        ),
+        ({"train_frames": 2}, "config.train_frames must be above the 2 context_frames .* got 2"),
+        ({"eval_frames": 2}, "config.eval_frames must be above the 2 context_frames .* got 2"),
+        (
+            {"model_options": {"context_frames": 12}},
+            "config.train_frames must be above the 12 context_frames of the model, got 12",
+        ),
+        ({"dequantize": True}, "config.dequantize is for images: set it to False for videos"),
+        (
+            {"network": "conv28", "network_options": {}},
+            "'conv28' is for a flat latent.*for it: dcgan64, vgg64",
+        ),
+        (
+            {"model_options": {"context": 3}},
+            "model 'sequence_vae' has no option 'context'; it takes: context_frames, .*scale_over$",
+        ),
+        (
+            {"model_options": {"latent_size": 3}},
+            "model 'sequence_vae' has no option 'latent_size'",
+        ),
+        ({"model_options": {"context_frames": 0}}, "context_frames must be a whole number .* 0$"),
+        ({"model_options": {"context_frames": "2"}}, "context_frames must be a whole .* '2'$"),
+        ({"model_options": {"lstm_units": 2.5}}, "lstm_units must be a whole number .* 2.5$"),
+        ({"model_options": {"prior": "flat"}}, "prior must be one of learned, fixed; got 'flat'"),
+        ({"model_options": {"scale_over": "batch"}}, "must be one of clip, frame; got 'batch'"),
+        (
+            {"network_options": {"feature_size": 5}},
+            r"feature_size is an option of the model \(model_options\), not of its network",
+        ),
+        ({"network_options": {"normalization": "batch"}}, "normalization must be one of group"),
+    ],
+)
+def test_a_model_of_videos_that_cannot_be_built_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        build.check(tiny(**{**VIDEOS, **changes}))
+
+
+def test_a_model_of_videos_passes_the_check_without_its_data():
+    build.check(tiny(**VIDEOS, model_options={"context_frames": 3}, train_frames=4, eval_frames=4))
+    assert build.is_of_videos(tiny(**VIDEOS))
+    assert not build.is_of_videos(TINY)
+
+
+def video_config(folder, num_frames=7, frame=(16, 16, 1), **changes):
+    """A configuration for an archive that is written here."""
+    path = str(folder / "videos.npz")
+    videos = np.zeros((10, num_frames, *frame), np.uint8)
+    videos += np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1, 1)
+    np.savez(path, train=videos, test=videos[:3])
+    return tiny(**{**VIDEOS, "dataset_options": {"path": path}, "train_frames": 5, **changes})
+
+
+def test_videos_are_held_out_whole(tmp_path):
+    config = video_config(tmp_path, validation_fraction=0.3)
+    splits = build.load_splits(config)
+    assert [len(part) for part in splits] == [7, 3, 3]
+    assert build.image_shape(splits) == (16, 16, 1)
+    index = np.arange(10)
+    levels = [
+        part.clips(index[: len(part)], 0 * index[: len(part)], 7)[:, :, 0, 0, 0]
+        for part in splits[:2]
+    ]
+    # Each video is of one level, which is its number.
+    assert all(np.all(part == part[:, :1]) for part in levels)
+    assert sorted(np.concatenate(levels)[:, 0]) == list(range(10))
+    assert build.load_splits(video_config(tmp_path, validation_fraction=0.0)).validation is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_frames": 8}, r"videos.npz, train: a clip of 8 frames .* the videos have 7"),
+        ({"validation_fraction": 0.01}, "keeps 0 of 10"),
+        ({"validation_fraction": 0.99}, "keeps 10 of 10"),
+    ],
+)
+def test_videos_that_are_too_short_or_too_few_are_refused(changes, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        build.load_splits(video_config(tmp_path, **changes))
+
+
+def test_test_videos_without_a_frame_to_predict_are_refused_before_training(tmp_path):
+    config = video_config(tmp_path)
+    path = config.dataset_options["path"]
+    with np.load(path) as arrays:
+        np.savez(path, train=arrays["train"], test=arrays["test"][:, :2])
+    with pytest.raises(ValueError, match="npz, test: videos must be longer than the 2 context_fr"):
+        build.load_splits(config)
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        ((12, 16, 1), r"dcgan64 needs frames of at least 16x16; got \(12, 16, 1\)"),
+        ((16, 18, 3), r"at least 16x16, .*sides that are multiples of 4; got \(16, 18, 3\)"),
+    ],
+)
+def test_frames_that_the_network_does_not_take_are_refused(frame, message, tmp_path):
+    config = video_config(tmp_path, frame=frame)
+    with pytest.raises(ValueError, match=message):
+        build.model(config, build.image_shape(build.load_splits(config)))
+
+
+def test_a_model_of_videos_gets_its_options_and_the_shape_of_a_frame(tmp_path):
+    options = {"context_frames": 3, "lstm_units": 6, "feature_size": 8, "prior": "fixed"}
+    config = video_config(tmp_path, model_options={**options, "scale_over": "frame"})
+    model = build.model(config, build.image_shape(build.load_splits(config)))
+    assert (model.image_shape, model.latent_size, model.name) == ((16, 16, 1), 3, "sequence_vae")
+    assert (model.context_frames, model.lstm_units, model.feature_size) == (3, 6, 8)
+    assert (model.scale_over, model.prior_kind, model.of_videos) == ("frame", "fixed", True)
+    assert model.network_options == {"width": 4}

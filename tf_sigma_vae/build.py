@@ -87,13 +87,19 @@ def _check_kind(config: Config, model_class: type) -> None:
         return
     if config.dequantize:
         raise ValueError("config.dequantize is for images: set it to False for videos")
-    given = {**plugins.options(model_class), **config.model_options}["context_frames"]
+    given = _context_frames(config)
     for name in ("train_frames", "eval_frames"):
         value = getattr(config, name)
         if isinstance(given, int) and value <= given:
             raise ValueError(
                 f"config.{name} must be above the {given} context_frames of the model, got {value}"
             )
+
+
+def _context_frames(config: Config):
+    """Frames of a clip that the model is given; 0 for one of images."""
+    options = plugins.options(plugins.find("models", config.model))
+    return {**options, **config.model_options}.get("context_frames", 0)
 
 
 def load_splits(
@@ -111,7 +117,8 @@ def load_splits(
 
     Raises:
       FileNotFoundError: If the data are missing; the message says how to get them.
-      ValueError: If they are not images, or too few, or videos are too short for a training clip.
+      ValueError: If they are not images, or too few, or videos are too short: for a training clip,
+        or, those of test, for a frame to predict.
     """
     loaded = dataset(config).load(data_dir=data_dir, download=download)
     options = {"validation_fraction": config.validation_fraction, "seed": config.seed}
@@ -122,6 +129,12 @@ def load_splits(
         if source is not None:
             # Raises where a video is too short.
             data.num_evaluation_clips(source, config.train_frames)
+    num_frames, given = splits.test.video_shape[0], _context_frames(config)
+    if num_frames <= given:
+        raise ValueError(
+            f"{splits.test.name}: videos must be longer than the {given} context_frames of the "
+            f"model, and have {num_frames} frames"
+        )
     return splits
 
 

@@ -21,7 +21,8 @@ LAYERS = (
     ("networks",),
     ("likelihoods", "objectives"),
     ("distributions",),
-    ("workdir", "image_grid"),
+    ("workdir", "animation", "video_frames"),
+    ("image_grid",),
     ("config", "content_hash", "plugins", "noise", "replicas", "rows", "version"),
 )
 LAYER_OF = {unit: index for index, units in enumerate(LAYERS) for unit in units}

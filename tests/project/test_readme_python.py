@@ -34,6 +34,13 @@ def test_the_wrapped_model_predicts_one_learned_scale(namespace):
     assert 0.0 < abs(np.log(scale.flat[0])) < 2.1e-3
 
 
+def test_the_video_model_generates_from_two_frames(namespace):
+    context = namespace["clips"][:1, :2]
+    frames = namespace["video"].generate(context, num_frames=3, num_samples=2)
+    assert frames.shape == (1, 2, 3, 32, 32, 1)
+    assert np.all((frames >= 0.0) & (frames <= 1.0))
+
+
 def test_the_library_example_is_ten_lines(repository_root):
     readme = (repository_root / "README.md").read_text(encoding="utf-8")
     block = re.search(r"^```python\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL).group(1)
