@@ -14,7 +14,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env test test-slow demo lint bench bench-heads bench-replicas bench-serving bench-hierarchy clean
+.PHONY: help env test test-slow demo lint bench bench-heads bench-replicas bench-serving bench-hierarchy bench-sequence clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench-serving: $(ENV_STAMP) ## latency of a served model against the Keras model
 
 bench-hierarchy: $(ENV_STAMP) ## trace time, memory and step of the hierarchy (BENCH_ARGS=...)
 	$(BIN)/python benchmarks/hierarchy.py $(BENCH_ARGS)
+
+bench-sequence: $(ENV_STAMP) ## trace time, memory, step and rollouts of videos (BENCH_ARGS=...)
+	$(BIN)/python benchmarks/sequence.py $(BENCH_ARGS)
 
 clean: ## remove the environment and caches; what runs wrote stays
 	rm -rf "$(VENV)" build dist *.egg-info .pytest_cache .ruff_cache

@@ -5,9 +5,14 @@ gaussian_optimal ...`. The number of logical devices is fixed when TensorFlow st
 holds one MirroredStrategy only: hence a process for each number of replicas.
 """
 
+import atexit
+import functools
 import json
+import os
 import re
+import shutil
 import sys
+import tempfile
 from typing import NamedTuple
 from unittest import mock
 
@@ -51,6 +56,29 @@ SETTINGS = {
     },
 }
 """What `gaussian_optimal` is trained with, by the name of the case behind its colon."""
+CLIPS = {
+    "dataset": "video_npz",
+    "train_frames": 4,
+    "eval_frames": 4,
+    "model": "sequence_vae",
+    "model_options": {"context_frames": 2, "feature_size": 8, "lstm_units": 6},
+    "network": "dcgan64",
+    "network_options": {"width": 4},
+    # Of ten times as many numbers as the images.
+    "learning_rate": 5e-4,
+}
+CLIP_SETTINGS = {
+    "prior fixed": {"model_options": {**CLIPS["model_options"], "prior": "fixed"}},
+    "scale over frames": {
+        "likelihood": "gaussian_optimal_per_image",
+        "model_options": {**CLIPS["model_options"], "scale_over": "frame"},
+    },
+    "accumulation": {"gradient_accumulation_steps": 3},
+    "free_bits": {"free_bits": 0.3},
+    "flip": {"flip": True},
+    "clip_norm": {"clip_norm": 0.5},
+}
+"""As `SETTINGS`, of clips."""
 
 
 class Differences(NamedTuple):
@@ -105,8 +133,37 @@ def hierarchies() -> dict[str, dict]:
     return {f"{name} in levels": {"likelihood": name, **levels} for name in names}
 
 
+def sequences() -> dict[str, dict]:
+    """Changes of the configuration by case: every likelihood on clips, and what else they have."""
+    cases = {name: {"likelihood": name, **CLIPS} for name in plugins.names("likelihoods")}
+    for setting, new in CLIP_SETTINGS.items():
+        cases[f"gaussian_optimal: {setting}"] = {"likelihood": "gaussian_optimal", **CLIPS, **new}
+    return {f"clips, {name}": changes for name, changes in cases.items()}
+
+
+def smooth_videos(num_videos: int, shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Waves that wander, uint8 `[N, T, H, W, C]` of `shape` `(T, H, W, C)`."""
+    rng = np.random.default_rng(seed)
+    places = np.indices(shape).reshape(4, 1, *shape)
+    speeds = rng.uniform(-0.5, 0.5, (4, num_videos, 1, 1, 1, 1))
+    phases = rng.uniform(0, 2 * np.pi, (num_videos, 1, 1, 1, 1))
+    return np.uint8(127.5 + 120 * np.sin(np.sum(speeds * places, axis=0) + phases))
+
+
+@functools.cache
+def archive() -> str:
+    """A file of as many videos as there are images elsewhere, there until the process ends."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = os.path.join(folder, "videos.npz")
+    sizes = {"train": NUM_TRAIN, "test": DATA["num_test"]}
+    parts = {name: smooth_videos(sizes[name], (6, 16, 16, 1), seed=0) for name in sizes}
+    np.savez(path, **parts)
+    return path
+
+
 def config_of(changes: dict) -> Config:
-    """A run of a few steps on tiny images.
+    """A run of a few steps on tiny images or videos.
 
     Args:
       changes: Fields of the configuration.
@@ -122,8 +179,11 @@ def config_of(changes: dict) -> Config:
         "num_epochs": EPOCHS,
         "learning_rate": 1e-2,
         "optimizer": "sgd",
+        **changes,
     }
-    return Config(**{**values, **changes})
+    if values["dataset"] == "video_npz":
+        values["dataset_options"] = {"path": archive()}
+    return Config(**values)
 
 
 def _recording(cls: type) -> type:
@@ -200,16 +260,15 @@ def train(changes: dict, distribution: tf.distribute.Strategy) -> Recorder:
     """
     config = config_of(changes)
     strategy.check(distribution, config)
-    images = build.load_splits(config).train
+    splits = build.load_splits(config)
+    num_steps = build.num_train_steps(config, len(splits.train))
     recording = {name: _recording(cls) for name, cls in optimizer.CLASSES.items()}
     recorder = Recorder()
     with mock.patch.dict(optimizer.CLASSES, recording), distribution.scope():
-        model = training.compiled_model(
-            config, images.shape[1:], build.num_train_steps(config, len(images))
-        )
+        model = training.compiled_model(config, build.image_shape(splits), num_steps)
     model.fit(
-        batches.training(distribution, config, images, start_step=0),
-        steps_per_epoch=build.steps_per_epoch(config, len(images)),
+        batches.training(distribution, config, splits.train, start_step=0),
+        steps_per_epoch=build.steps_per_epoch(config, len(splits.train)),
         epochs=config.num_epochs,
         shuffle=False,
         callbacks=[recorder],
@@ -257,10 +316,10 @@ def measure(names: list[str], mirrored: tf.distribute.Strategy) -> dict[str, Dif
     """The differences of cases between one device and a strategy, by case.
 
     Args:
-      names: Of `variants`, `settings` and `hierarchies`.
+      names: Of `variants`, `settings`, `hierarchies` and `sequences`.
       mirrored: The strategy.
     """
-    cases, found = {**variants(), **settings(), **hierarchies()}, {}
+    cases, found = {**variants(), **settings(), **hierarchies(), **sequences()}, {}
     for name in names:
         # In one go: the parts of the replicas are to give what the whole batch does.
         whole = {**cases[name], "gradient_accumulation_steps": 1}

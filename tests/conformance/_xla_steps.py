@@ -65,11 +65,14 @@ def compiled_vae(variant: Variant, jit_compile: bool, steepest: bool = False, **
 
 
 class Step:
-    """The training step of a model on batches of a static shape, compiled by XLA."""
+    """The training step of a model on batches of a static shape, compiled by XLA.
 
-    def __init__(self, model, batch_size: int = BATCH):
+    Examples are images of the model, or of the shape that is given.
+    """
+
+    def __init__(self, model, batch_size: int = BATCH, example_shape=None):
         self.model = model
-        self._images = tf.TensorSpec([batch_size, *model.image_shape])
+        self._images = tf.TensorSpec([batch_size, *(example_shape or model.image_shape)])
         self._function = tf.function(model.train_step, jit_compile=True)
         self._graph = self._function.get_concrete_function(self._images).graph
 
