@@ -280,7 +280,10 @@ def test_values_out_of_range_are_refused(model, x):
         ({"prior": "flat"}, "prior must be one of learned, fixed; got 'flat'"),
         ({"scale_over": "image"}, "scale_over must be one of clip, frame; got 'image'"),
         ({"network": "conv28", "network_options": {}}, "for a flat latent.*dcgan64, vgg64"),
-        ({"network_options": {"feature_size": 3}}, "feature_size is an option of the model"),
+        (
+            {"network_options": {"feature_size": 3}},
+            "no option 'feature_size'; it takes: normalization, width",
+        ),
     ],
 )
 def test_impossible_options_are_refused_by_name(options, words):

@@ -17,7 +17,7 @@ MAPS = {
 
 
 def built(shape=(64, 64, 3), params_channels=3, **options):
-    encoder = vgg64.FrameEncoder(shape, **options)
+    encoder = vgg64.FrameEncoder(shape, 128, **options)
     decoder = vgg64.FrameDecoder(shape, encoder.feature_size, params_channels, **options)
     encoder.build((None, *shape))
     decoder.build((None, encoder.feature_size))

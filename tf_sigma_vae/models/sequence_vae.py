@@ -112,10 +112,6 @@ class SequenceVae(Rollouts, ClipLikelihood, LatentVariableModel):
     ):
         """See `WithNetworks.make_networks`."""
         check_options(context_frames, feature_size, lstm_units, prior, scale_over)
-        if "feature_size" in network_options:
-            raise ValueError(
-                "feature_size is an option of the model (model_options), not of its network"
-            )
         encoder, decoder = networks.find(network, cls.LATENT, network_options)
         options = {"dtype": dtype, **network_options}
         return (

@@ -35,7 +35,7 @@ class FrameEncoder(FrameReader):
     def __init__(
         self,
         image_shape,
-        feature_size: int = 128,
+        feature_size: int,
         width: int = 64,
         normalization: str = "group",
         **kwargs,
