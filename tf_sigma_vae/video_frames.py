@@ -129,7 +129,5 @@ def _in_parts(
         more = {} if latents is None else {"latents": latents[part]}
         x = unit_interval(context[part])
         params = model.rollout(x, num_frames, ids[part], **options, **more)
-        params = np.asarray(params).reshape(-1, height, width, params.shape[-1])
-        mean = image_grid.to_uint8(model.frame_distribution(params).mean())
-        frames[part] = mean.reshape(-1, num_frames, *model.image_shape)
+        frames[part] = image_grid.to_uint8(model.mean_frames(params))[:, 0]
     return frames

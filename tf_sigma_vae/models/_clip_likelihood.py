@@ -44,6 +44,12 @@ class ClipLikelihood:
         """The likelihood of single frames of `params` `[N, H, W, P]`, with the stored scale."""
         return self.likelihood.distribution(params)
 
+    def mean_frames(self, params) -> tf.Tensor:
+        """Means of single frames, `[..., H, W, C]`, of `params` `[..., H, W, P]`."""
+        rows = tf.reshape(params, [-1, *params.shape[-3:]])
+        shape = tf.concat([tf.shape(params)[:-3], self.image_shape], axis=0)
+        return tf.reshape(self.frame_distribution(rows).mean(), shape)
+
     def frame_distortions(self, output, x) -> tf.Tensor:
         """Distortion of each predicted frame, `[B, T']`, nats, with the stored scale.
 

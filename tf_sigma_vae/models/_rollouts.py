@@ -69,9 +69,7 @@ class Rollouts:
           As `rollout`.
         """
         noise_ids = self.rollout_noise_ids(context, num_samples, seed)
-        params = self.rollout(context, num_frames, noise_ids, temperature)
-        mean = self.frame_distribution(tf.reshape(params, [-1, *params.shape[3:]])).mean()
-        return tf.reshape(mean, [-1, num_samples, num_frames, *self.image_shape])
+        return self.mean_frames(self.rollout(context, num_frames, noise_ids, temperature))
 
     def rollout_noise_ids(self, context, num_samples: int, seed: int = 0) -> tf.Tensor:
         """Ids for numbered rollouts of each clip, uint32 `[B, num_samples, 2]`; see `noise`.

@@ -9,7 +9,6 @@ from tf_sigma_vae import data, image_grid
 from tf_sigma_vae.evaluation import clips
 from tf_sigma_vae.evaluation.fid.images import Images
 from tf_sigma_vae.evaluation.fid.protocol import OF_CLIPS, OF_FRAMES, Source
-from tf_sigma_vae.evaluation.rollouts.quality import mean_frames
 
 
 def future_frames(
@@ -77,7 +76,7 @@ def rollout_frames(
             ids = model.rollout_noise_ids(context, 1, seed)
             params = model.rollout(context, horizon, ids)[:, 0]
             if draw == "mean":
-                frames = mean_frames(model, params)
+                frames = model.mean_frames(params)
             else:
                 rows = tf.reshape(params, [-1, *params.shape[2:]])
                 drawn = model.frame_distribution(rows).sample(seed=[seed, 1 + number])

@@ -153,7 +153,7 @@ class _Parts:
     def _of_true_frames(self, x):
         model = self._model
         output, targets = model(x, training=False), model.targets(x)
-        frames = quality.mean_frames(model, output.params)
+        frames = model.mean_frames(output.params)
         found = quality.of_frames(targets, frames)
         found["rate"] = output.rate_groups
         found["distortion"] = model.frame_distortions(output, x)

@@ -38,13 +38,6 @@ def of_frames(targets, predicted) -> dict[str, tf.Tensor]:
     return {name: tf.reshape(values, shape) for name, values in found.items()}
 
 
-def mean_frames(model, params) -> tf.Tensor:
-    """Means of p(x|z) `[..., H, W, C]`, of decoder outputs `[..., H, W, P]`."""
-    rows = tf.reshape(params, [-1, *params.shape[-3:]])
-    means = model.frame_distribution(rows).mean()
-    return tf.reshape(means, tf.concat([tf.shape(params)[:-3], model.image_shape], axis=0))
-
-
 class Rollouts:
     """The figures of rollouts, compiled once for one number of frames."""
 
@@ -110,7 +103,7 @@ class Rollouts:
     def _figures(self, context, targets, noise_ids, temperature):
         model, horizon = self._model, self._horizon
         params = model.rollout(context, horizon, noise_ids, temperature)
-        means = tf.reshape(mean_frames(model, params), [-1, horizon, *model.image_shape])
+        means = tf.reshape(model.mean_frames(params), [-1, horizon, *model.image_shape])
         copies = tf.shape(noise_ids)[1]
         found = of_frames(tf.repeat(targets, copies, axis=0), means)
         return {name: tf.reshape(each, [-1, copies, horizon]) for name, each in found.items()}
