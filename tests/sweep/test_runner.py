@@ -122,7 +122,11 @@ def test_a_changed_configuration_is_refused_before_any_work(trainings, tmp_path)
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"beta": 2.0}, "weight of the rate is 1"), ({"early_stopping_patience": 1}, "one budget")],
+    [
+        ({"beta": 2.0}, "weight of the rate is 1"),
+        ({"early_stopping_patience": 1}, "one budget"),
+        ({"dataset": "video_npz"}, "a sweep takes images, and dataset 'video_npz' is of videos"),
+    ],
 )
 def test_what_would_make_rows_unlike_is_refused(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):

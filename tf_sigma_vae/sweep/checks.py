@@ -17,8 +17,13 @@ def require_common(config: Config) -> None:
     """Checks what the rows have in common.
 
     Raises:
-      ValueError: If it would make them differ in more than the decoder.
+      ValueError: If it would make them differ in more than the decoder, or is of videos.
     """
+    if build.is_of_videos(config):
+        raise ValueError(
+            f"a sweep takes images, and dataset {config.dataset!r} is of videos: train its "
+            "variants one by one, and compare them with sigma-vae-evaluate or sigma-vae-report"
+        )
     if config.beta != 1.0:
         raise ValueError(
             f"config.beta is {config.beta:g}, but in a sweep the weight of the rate is 1: the "
