@@ -58,7 +58,7 @@ def by_hand(model, context, noise, num_frames):
     return tf.stack(frames[CONTEXT:], axis=1)
 
 
-@pytest.mark.parametrize("prior", ["learned", "fixed"])
+@pytest.mark.parametrize("prior", ["learned", pytest.param("fixed", marks=pytest.mark.slow)])
 def test_a_rollout_is_the_loop_over_frames_written_out(prior, context):
     model = stirred(tiny_sequence("gaussian_shared", prior=prior))
     ids = model.rollout_noise_ids(context, 1)

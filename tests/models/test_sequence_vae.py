@@ -239,7 +239,10 @@ def test_every_weight_is_trained(x):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"prior": "fixed", "scale_over": "frame", "context_frames": 1, "dtype": "mixed_bfloat16"}],
+    [
+        {"prior": "fixed", "scale_over": "frame", "context_frames": 1, "dtype": "mixed_bfloat16"},
+        pytest.param({}, marks=pytest.mark.slow),
+    ],
 )
 def test_a_saved_model_is_the_same(options, x, tmp_path):
     model = stirred(tiny_sequence("gaussian_optimal", **options))
