@@ -6,7 +6,8 @@ Score:   not measured on BAIR; on 405 rendered videos of the same shape, half of
          15340 nats a frame, 6.19 bits/dim (density), PSNR of the best of 20 rollouts 24.6,
          20.9, 20.2 dB at steps 1, 5, 10.
 
-The same on videos of your own, 64x64x3: --dataset=video_npz --config.dataset_options.path=FILE
+The same on videos of your own, 64x64x3: --dataset=video_npz --config.dataset_options.path=FILE, and
+--config.validation_fraction=0.1 where they are few.
 """
 
 from tf_sigma_vae.config import base

@@ -2,6 +2,7 @@ import json
 import os
 import pathlib
 
+import numpy as np
 import pytest
 
 from tests.cli._finished_run import finished_run
@@ -35,6 +36,7 @@ def canned(monkeypatch):
     asked = []
 
     def obtain(run, name, options, **rest):
+        assert rest["anew"], "a stored record may be of other data"
         asked.append((name, options))
         return a_record()
 
@@ -113,3 +115,33 @@ def test_other_commands_take_the_records(evaluated):
     options = measures.Options(**FEW)
     for name in ("evaluation", "rollouts"):
         assert measures.stored(run, name, options) is not None
+
+
+def test_rollouts_of_images_are_refused_by_name(tmp_path):
+    digits = finished_run(tmp_path / "digits", "gaussian_fixed")
+    with pytest.raises(ValueError, match="num_rollouts=5 is of videos, and these runs are of im"):
+        evaluate.evaluate([digits], num_rollouts=5)
+
+
+def test_a_strategy_that_comes_to_one_device_takes_rollouts(unevaluated, canned):
+    assert "rollouts" in evaluate.evaluate([unevaluated], strategy_name="auto", **FEW)
+    (pathlib.Path(unevaluated) / "rollouts.png").unlink()
+
+
+@pytest.mark.slow
+def test_rollouts_are_made_anew_of_other_data(tmp_path):
+    """The same model and numbers, but the frames of an inverted test set."""
+    path = finished_video_run(tmp_path / "square")
+    before = json.loads(_rollouts_after(path, None))
+    source = FinishedRun(path).config.dataset_options["path"]
+    with np.load(source) as arrays:
+        inverted = {name: 255 - array for name, array in arrays.items()}
+    np.savez(source, **inverted)
+    after = json.loads(_rollouts_after(path, None))
+    assert before["metrics"]["psnr_copy"] == after["metrics"]["psnr_copy"]
+    assert before["metrics"]["elbo_posterior"] != after["metrics"]["elbo_posterior"]
+
+
+def _rollouts_after(path, data_dir):
+    evaluate.evaluate([path], data_dir=data_dir, **FEW)
+    return (pathlib.Path(path) / "rollouts.json").read_text()

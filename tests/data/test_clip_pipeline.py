@@ -227,3 +227,12 @@ def test_impossible_options_are_refused(source, options, message):
 def test_clips_longer_than_the_videos_cannot_be_evaluated(source):
     with pytest.raises(ValueError, match="a clip of 8 frames was asked for"):
         data.evaluation_clips(source, clip_length=8, global_batch_size=1)
+
+
+def test_the_first_clips_of_all_videos_can_come_first():
+    videos = np.arange(3 * 7, dtype=np.uint8).reshape(3, 7, 1, 1, 1)
+    batches = data.evaluation_clips(
+        data.ArraySource(videos), 3, global_batch_size=4, first_of_each=True
+    )
+    found = np.concatenate([np.rint(255 * x) for x in batches])[:, 0, 0, 0, 0]
+    np.testing.assert_array_equal(found, [0, 7, 14, 3, 10, 17])

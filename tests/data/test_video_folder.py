@@ -243,7 +243,9 @@ def test_without_pyav_a_video_file_says_how_to_install_it(save, tmp_path, monkey
     # Pictures need nothing.
     assert levels(VideoFolder(path=str(tmp_path)).load()["train"]) == [[1, 2]]
     (tmp_path / "train" / "b.mp4").write_bytes(b"")
-    with pytest.raises(ImportError, match=r"b\.mp4 is a video file.*: pip install av"):
+    with pytest.raises(
+        ImportError, match=r"b\.mp4 is a video file.*: pip install tf-sigma-vae\[video\]"
+    ):
         VideoFolder(path=str(tmp_path)).load()
 
 

@@ -147,3 +147,10 @@ def test_missing_file_is_named(tmp_path):
 def test_impossible_options_are_refused_at_construction(options, message):
     with pytest.raises(ValueError, match=message):
         VideoNpz(**options)
+
+
+def test_a_test_part_without_a_standard_error_is_refused(save, videos):
+    path = save(video=videos(12, 4, 6, 3))
+    with pytest.raises(ValueError, match=r"test_fraction=0.1 leaves 1 of 12 .* to 0.17 or more"):
+        VideoNpz(path=path).load()
+    assert len(VideoNpz(path=path, test_fraction=0.17).load()["test"]) == 2

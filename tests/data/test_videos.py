@@ -184,3 +184,10 @@ def test_what_a_source_or_a_dataset_lacks_is_named():
     ):
         with pytest.raises(NotImplementedError, match=f"does not implement {name}"):
             call()
+
+
+def test_a_validation_part_without_a_video_names_the_field_and_what_would_do():
+    videos = np.zeros([11, 3, 4, 4, 1], np.uint8)
+    sources = {"train": data.ArraySource(videos), "test": data.ArraySource(videos)}
+    with pytest.raises(ValueError, match=r"config.validation_fraction: .*0 of 11.* 11 is 0.091"):
+        data.split_videos(sources, validation_fraction=0.02, seed=0)

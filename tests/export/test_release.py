@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import types
 
 import numpy as np
 import pytest
@@ -12,11 +13,11 @@ import tensorflow as tf
 from tests import _models
 from tests.cli._finished_run import finished_run
 from tests.cli._in_process import Command
-from tf_sigma_vae import build, models, plugins
+from tf_sigma_vae import build, data, models, plugins
 from tf_sigma_vae.cli import evaluate, export
 from tf_sigma_vae.content_hash import sha256
 from tf_sigma_vae.evaluation.runs import FinishedRun
-from tf_sigma_vae.export import _card_text, conformal, model_card, publish
+from tf_sigma_vae.export import _card_text, conformal, model_card, publish, release
 from tf_sigma_vae.export.precision import in_float32
 
 
@@ -225,3 +226,19 @@ def test_a_failure_leaves_the_versions_that_are_there(run, published, monkeypatc
     assert {p: t for p, t in after.items() if p not in locks} == {
         p: t for p, t in before.items() if p not in locks
     }
+
+
+def test_rollouts_are_as_long_as_an_evaluation_predicts(monkeypatch):
+    """Of videos shorter than eval_frames too."""
+    videos = data.ArraySource(np.zeros([3, 7, 2, 2, 1], np.uint8))
+    run = types.SimpleNamespace(
+        of_videos=True,
+        clip_length=lambda source: min(30, source.video_shape[0]),
+        config=types.SimpleNamespace(eval_frames=30),
+    )
+    model = types.SimpleNamespace(context_frames=2)
+    monkeypatch.setattr(release.conformal, "scores", lambda *given: np.zeros(3))
+    options, _ = release._from_held_out(run, model, videos, None)
+    assert (options["num_frames"], options["validation_frames"]) == (5, 7)
+    options, _ = release._from_held_out(run, model, videos, 11)
+    assert options["num_frames"] == 11

@@ -31,6 +31,7 @@ PROGRAM = "sigma-vae-evaluate"
 EXPECTED_ERRORS = (
     ValueError,
     OSError,
+    ImportError,
     WorkdirError,
     ClusterError,
     NotCalibratedError,
@@ -64,10 +65,14 @@ def define_flags() -> None:
     )
     flags.DEFINE_integer("num_examples", 0, "How many of the first images, or videos; 0 for all.")
     flags.DEFINE_integer(
-        "num_rollouts", ROLLOUTS.num_rollouts, "Of videos: rollouts N of each clip; 0 for none."
+        "num_rollouts",
+        None,
+        f"Of videos: rollouts N of each clip, {ROLLOUTS.num_rollouts} by default; 0 for none.",
     )
     flags.DEFINE_integer(
-        "rollout_clips", ROLLOUTS.rollout_clips, "Of videos: how many of the first clips."
+        "rollout_clips",
+        None,
+        f"Of videos: how many clips they go on from, {ROLLOUTS.rollout_clips} by default.",
     )
     flags.DEFINE_string("data_dir", None, "Where the data are; as in training if not given.")
     flags.DEFINE_boolean("download", False, "Fetch missing data from the network.")
@@ -89,8 +94,8 @@ def evaluate(
     download: bool = False,
     strategy_name: str = "one_device",
     cluster_timeout: float = start.CLUSTER_TIMEOUT,
-    num_rollouts: int = ROLLOUTS.num_rollouts,
-    rollout_clips: int = ROLLOUTS.rollout_clips,
+    num_rollouts: int | None = None,
+    rollout_clips: int | None = None,
 ) -> str:
     """Evaluates runs and writes `evaluation.json` in each; of videos also the rollouts.
 
@@ -105,8 +110,8 @@ def evaluate(
       strategy_name: Where to evaluate. Several workers are all called with the same arguments; the
         chief writes.
       cluster_timeout: Seconds to wait for all workers.
-      num_rollouts: Of videos: rollouts of each clip, made on one device; 0 for none.
-      rollout_clips: Of videos: how many of the first clips these go on from.
+      num_rollouts: Of videos: rollouts of each clip, made on one device; 0 for none, 100 if None.
+      rollout_clips: Of videos: how many clips these go on from, 256 if None.
 
     Returns:
       The table; of videos also a short one of the rollouts.
@@ -141,7 +146,13 @@ def _checked(
     check_numbers(num_samples, global_batch_size)
     options = _rollout_options(split, num_examples, num_rollouts, rollout_clips)
     opened = _opened(workdirs)
-    return opened, options if _all_of_videos(opened) else None
+    if _all_of_videos(opened):
+        return opened, options
+    given = {"num_rollouts": num_rollouts, "rollout_clips": rollout_clips}
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(f"{name}={value} is of videos, and these runs are of images")
+    return opened, None
 
 
 def _evaluate_all(opened, wanted, numbers, options, strategy) -> str:
@@ -170,13 +181,15 @@ def _evaluated(name, run, images, split, numbers, strategy, writes: bool) -> Eva
 
 
 def _rollout_options(
-    split: str, num_examples: int, num_rollouts: int, rollout_clips: int
+    split: str, num_examples: int, num_rollouts: int | None, rollout_clips: int | None
 ) -> measures.Options | None:
     """How rollouts are made; None for none.
 
     Raises:
       ValueError: On an impossible number; the message names it.
     """
+    num_rollouts = ROLLOUTS.num_rollouts if num_rollouts is None else num_rollouts
+    rollout_clips = ROLLOUTS.rollout_clips if rollout_clips is None else rollout_clips
     if num_rollouts < 0:
         raise ValueError(f"num_rollouts must not be negative (0 for none), got {num_rollouts}")
     options = measures.Options(
@@ -207,7 +220,7 @@ def _all_of_videos(opened: dict[str, runs.FinishedRun]) -> bool:
 
 def _require_one_device(strategy_name: str, options: measures.Options | None) -> None:
     """Checks that rollouts are not asked for on several devices."""
-    if options is not None and strategy_name != "one_device":
+    if options is not None and start.chosen(strategy_name)[0].kind != "one_device":
         raise ValueError(
             f"rollouts are made on one device: --num_rollouts=0 leaves them out under "
             f"--strategy={strategy_name}"
@@ -226,11 +239,17 @@ def _bar(name: str, total: int, unit: str, disable: bool = False) -> tqdm:
 
 
 def _rolled_out(name: str, run: runs.FinishedRun, source, options, data_dir, download) -> dict:
-    """The record of a run's rollouts, stored or made now, with its picture."""
+    """The record of a run's rollouts, made now as the evaluation is, with its picture."""
     total = min(options.rollout_clips, _amount(run, source)[0])
     with _bar(f"{name}: rollouts", total, "clip") as bar:
         found = measures.obtain(
-            run, "rollouts", options, data_dir=data_dir, download=download, progress=bar.update
+            run,
+            "rollouts",
+            options,
+            data_dir=data_dir,
+            download=download,
+            progress=bar.update,
+            anew=True,
         )
     with atomic_file(os.path.join(run.workdir.path, ROLLOUT_PICTURE)) as file:
         file.write(rollout_plot.curves({name: found}))

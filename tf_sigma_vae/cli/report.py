@@ -42,7 +42,14 @@ from tf_sigma_vae.workdir import WorkdirError, write_atomically
 
 PROGRAM = "sigma-vae-report"
 OUTPUT = "report.html"
-EXPECTED_ERRORS = (ValueError, OSError, WorkdirError, NotCalibratedError, FloatingPointError)
+EXPECTED_ERRORS = (
+    ValueError,
+    OSError,
+    ImportError,
+    WorkdirError,
+    NotCalibratedError,
+    FloatingPointError,
+)
 
 
 def define_flags() -> None:

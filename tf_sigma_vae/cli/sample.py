@@ -29,7 +29,14 @@ from tf_sigma_vae.models._latent import require_temperature
 from tf_sigma_vae.workdir import WorkdirError
 
 PROGRAM = "sigma-vae-sample"
-EXPECTED_ERRORS = (ValueError, OSError, WorkdirError, NotCalibratedError, FloatingPointError)
+EXPECTED_ERRORS = (
+    ValueError,
+    OSError,
+    ImportError,
+    WorkdirError,
+    NotCalibratedError,
+    FloatingPointError,
+)
 NUM_SAMPLES = 64
 """Images in the grids of prior samples."""
 

@@ -39,6 +39,7 @@ EXPECTED_ERRORS = (
     ValueError,
     TypeError,
     OSError,
+    ImportError,
     WorkdirError,
     ClusterError,
     CheckpointError,

@@ -91,6 +91,7 @@ def evaluation_clips(
     clip_length: int,
     *,
     global_batch_size: int,
+    first_of_each: bool = False,
     shard: _pipeline.Shard = _pipeline.WHOLE,
 ) -> tf.data.Dataset:
     """Fixed clips of all videos in order, each frame at most once; the last batch may be partial.
@@ -102,6 +103,8 @@ def evaluation_clips(
       source: The videos.
       clip_length: Frames `T` of a clip.
       global_batch_size: Clips in a batch, over all replicas.
+      first_of_each: Whether the first clips of all videos come first, then their second ones, so
+        that some clips are of as many videos as can be; else those of the first video, and so on.
       shard: The replicas whose clips are wanted; of a partial batch one may have none.
 
     Returns:
@@ -118,7 +121,10 @@ def evaluation_clips(
         step, replica = _pipeline._step_and_replica(element, shard)
         places = _pipeline._places(step, global_batch_size, num_clips)
         first, end = rows.share(tf.size(places), replica, shard.num_replicas)
-        index, number = places[first:end] // clips_a_video, places[first:end] % clips_a_video
+        own = places[first:end]
+        index, number = own // clips_a_video, own % clips_a_video
+        if first_of_each:
+            index, number = own % len(source), own // len(source)
         x = _read(source, index, number * clip_length, clip_length, tf.constant(0, tf.int64))
         return _pipeline._to_unit_interval(x, None)
 

@@ -152,7 +152,7 @@ def _pyav(path: pathlib.Path):
         import av
     except ImportError as error:
         raise ImportError(
-            f"{path} is a video file, which PyAV reads: pip install av (folders of pictures, one "
-            "a frame, need nothing)"
+            f"{path} is a video file, which PyAV reads: pip install tf-sigma-vae[video] "
+            "(folders of pictures, one a frame, need nothing)"
         ) from error
     return av

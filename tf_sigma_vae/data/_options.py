@@ -82,5 +82,5 @@ def source_path(dataset: str, path: str | None, data_dir: str | None) -> str:
       ValueError: If neither is given.
     """
     if not path and not data_dir:
-        raise ValueError(f"{dataset} needs to know where the images are: give path, or --data_dir")
+        raise ValueError(f"{dataset} needs to know where its data are: give path, or --data_dir")
     return os.path.expanduser(path or data_dir)

@@ -209,6 +209,30 @@ class VideoSplits(NamedTuple):
     test: VideoSource
 
 
+def test_part(
+    source: VideoSource, test_fraction: float, seed: int
+) -> tuple[VideoSource, VideoSource]:
+    """Parts videos for training and testing, of a dataset without a split of its own.
+
+    Args:
+      source: All videos.
+      test_fraction: Part for testing, between 0 and 1.
+      seed: The same seed takes the same videos.
+
+    Raises:
+      ValueError: If there would be no training video, or less than two for testing, of which there
+        is no standard error.
+    """
+    train, test = source.hold_out(test_fraction, seed)
+    if len(test) < 2:
+        raise ValueError(
+            f"{source.name}: test_fraction={test_fraction:g} leaves {len(test)} of {len(source)} "
+            "videos for testing, and figures with standard errors take 2: set "
+            f"dataset_options.test_fraction to {2 / len(source):.2g} or more"
+        )
+    return train, test
+
+
 def split_videos(
     sources: dict[str, VideoSource], validation_fraction: float, seed: int
 ) -> VideoSplits:
@@ -232,7 +256,14 @@ def split_videos(
     train, test = sources["train"], sources["test"]
     if "validation" in sources or validation_fraction == 0:
         return VideoSplits(train, sources.get("validation"), test)
-    return VideoSplits(*train.hold_out(validation_fraction, seed), test)
+    try:
+        return VideoSplits(*train.hold_out(validation_fraction, seed), test)
+    except ValueError as error:
+        least = 1.0 / len(train)
+        raise ValueError(
+            f"config.validation_fraction: {error}; a whole video of {len(train)} is {least:.2g}, "
+            "and 0 is none"
+        ) from error
 
 
 def check_sources(sources: dict[str, VideoSource], dataset: str) -> None:

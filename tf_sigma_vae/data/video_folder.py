@@ -28,9 +28,10 @@ class VideoFolder(_videos.VideoDataset):
 
     A folder that holds pictures is one recording, whose frames are in the natural order of their
     names (2 before 10); each video file (mp4, mov, avi, mkv, webm, mpg or gif) is one too, and
-    needs PyAV: `pip install av`. Where the folder has both a `train` and a `test` subfolder these
-    are the splits (and `validation` is, if there); otherwise a random part of the recordings is
-    kept for testing. Files and folders whose name starts with a dot are left out.
+    needs PyAV: `pip install tf-sigma-vae[video]`. Marks that say to turn a video are not heeded.
+    Where the folder has both a `train` and a `test` subfolder these are the splits (and
+    `validation` is, if there); otherwise a random part of the recordings is kept for testing. Files
+    and folders whose name starts with a dot are left out.
 
     Recordings may differ in length. Each is cut into videos of `video_length` frames that do not
     overlap; the frames after the last of them are left out. A recording is in one split as a
@@ -87,7 +88,7 @@ class VideoFolder(_videos.VideoDataset):
         sources = {split: _videos.RecordingSource(x, length, name) for split, x in decoded.items()}
         if "all" not in sources:
             return sources
-        train, test = sources["all"].hold_out(self.test_fraction, self.split_seed)
+        train, test = _videos.test_part(sources["all"], self.test_fraction, self.split_seed)
         return {"train": train, "test": test}
 
     def _decode(self, found: list[_Recording]) -> list[np.ndarray]:

@@ -56,7 +56,7 @@ class VideoNpz(_videos.VideoDataset):
         if _npz_archive.UNSPLIT not in arrays:
             return {split: self._source(x, f"{path}, {split}") for split, x in arrays.items()}
         videos = self._source(arrays[_npz_archive.UNSPLIT], path)
-        train, test = videos.hold_out(self.test_fraction, self.split_seed)
+        train, test = _videos.test_part(videos, self.test_fraction, self.split_seed)
         return {"train": train, "test": test}
 
     def _source(self, array: np.ndarray, name: str) -> _videos.ArraySource:

@@ -30,10 +30,7 @@ def by_mass(model, output: Output, x) -> tf.Tensor:
     Returns:
       float64 `[B]`.
     """
-    if model.of_videos:
-        log_mass = model.log_mass(output, x)
-    else:
-        log_mass = model.likelihood.bin_log_mass(output.likelihood, x)
+    log_mass = model.log_mass(output, x)
     nll = tf.cast(output.rate, tf.float64) - tf.cast(log_mass, tf.float64)
     return objectives.bits_per_dim(nll, model.num_dims(x), "mass")
 

@@ -114,9 +114,13 @@ def videos_of(source, clip_length: int) -> np.ndarray:
 
 
 def first(source, clip_length: int, num_clips: int, global_batch_size: int) -> Iterator[tf.Tensor]:
-    """The first clips in batches, float32 `[B, T, H, W, C]`; all where there are fewer."""
+    """Clips of as many videos as can be, in batches, float32 `[B, T, H, W, C]`.
+
+    The first one of each video, then the second ones; all where there are fewer than `num_clips`.
+    """
     left = num_clips
-    for x in data.evaluation_clips(source, clip_length, global_batch_size=global_batch_size):
+    options = {"global_batch_size": global_batch_size, "first_of_each": True}
+    for x in data.evaluation_clips(source, clip_length, **options):
         yield x[:left]
         left -= len(x)
         if left <= 0:

@@ -164,6 +164,7 @@ def obtain(
     download: bool = False,
     progress: Progress | None = None,
     clip_extractor: fid.ClipNetwork | None = None,
+    anew: bool = False,
 ) -> dict:
     """The record of a measure: the stored one if it fits, else made now and written.
 
@@ -176,6 +177,7 @@ def obtain(
       download: Whether missing data may be downloaded.
       progress: Called with the number of images, or clips, whenever so many are done.
       clip_extractor: Of distances of videos also between whole clips; none if None.
+      anew: Whether to make it in any case: a stored one does not know whether the data are others.
 
     Raises:
       NotMeasurableError: If the run has no such measure, or the split too few images for it.
@@ -199,7 +201,7 @@ def obtain(
         raise ValueError("a clip_extractor is of the distances of a model of videos")
     networks = (extractor, clip_extractor)
     extractions = [None if network is None else network.extraction for network in networks]
-    found = stored(run, name, options, *extractions)
+    found = None if anew else stored(run, name, options, *extractions)
     if found is not None:
         return found
     examples = run.images(options.split, 0, data_dir, download)

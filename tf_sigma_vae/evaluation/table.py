@@ -10,8 +10,8 @@ from tf_sigma_vae.evaluation.evaluate import Evaluation, ordered, unit_of
 
 DATA_SCALE = ("_batch_scale", "_image_scale")
 DATA_SCALE_NOTE = (
-    "*_batch_scale, *_image_scale: the scale is computed from the evaluated images themselves, as "
-    "in the\n  paper's code. These are not likelihoods."
+    "*_batch_scale, *_image_scale: the scale is computed from the evaluated examples themselves, "
+    "as in\n  the paper's code. These are not likelihoods."
 )
 UNNORMALISED_NOTE = (
     "{}: log_prob of grey values is no likelihood, so neither are its elbo, distortion and iwae;\n"

@@ -15,7 +15,8 @@ CLIP_PREFIX = "clip_"
 
 CONVENTIONS = {
     "frames": "those after the context, of one rollout of each clip and of the clips themselves: "
-    "as many whole clips as distance_samples frames have room for, from the first on",
+    "as many whole clips as distance_samples frames have room for, the first one of each video, "
+    "then the second ones",
     "standard_error": "takes frames for independent; those of a clip are not, so that it is too "
     "small",
     "clips": f"with their true context; {FVD_NOTE}",

@@ -122,7 +122,7 @@ def _from_held_out(run, model, examples, num_frames) -> tuple[dict[str, object],
         scores = conformal.scores(model, examples, clip_frames, bar.update)
     options = {"validation_scores": scores}
     if run.of_videos:
-        options["num_frames"] = num_frames or run.config.eval_frames - model.context_frames
+        options["num_frames"] = num_frames or clip_frames - model.context_frames
         options["validation_frames"] = clip_frames
     return options, _probes(examples, clip_frames)
 

@@ -25,7 +25,7 @@ from tf_sigma_vae.replicas import global_count, is_collecting, replica_sum
 TRACKED = ("elbo", "rate", "distortion", "bits_per_dim", "log_scale")
 OF_UPDATES = ("skip_rate", "gradient_norm")
 CALIBRATED_AT_ONCE = 128
-"""Rows of an array that is calibrated on; it changes the speed alone."""
+"""Images of an array that is calibrated on; it changes the speed alone."""
 
 
 class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Model):
@@ -226,7 +226,10 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
         """
         if self.likelihood.needs_calibration:
             if not isinstance(dataset, tf.data.Dataset):
-                dataset = tf.data.Dataset.from_tensor_slices(dataset).batch(CALIBRATED_AT_ONCE)
+                # Of images; a clip is several.
+                images = dataset.shape[1] if self.of_videos else 1
+                dataset = tf.data.Dataset.from_tensor_slices(dataset)
+                dataset = dataset.batch(max(1, CALIBRATED_AT_ONCE // images))
             statistic = rows.over_replicas(
                 self.distribute_strategy, self._calibration_statistic, equal_shares=True
             )

@@ -69,10 +69,10 @@ class ClipLikelihood:
         return tf.reduce_mean(log_scale, axis=list(range(1, log_scale.shape.rank)))
 
     def log_mass(self, output, x) -> tf.Tensor:
-        """Log-probability of the 8-bit predicted frames, float64 `[B]`, nats; see `Likelihood`."""
-        targets = self.targets(x)
+        """See `LatentStructure.log_mass`."""
         if self.scale_over == "clip":
-            return self.likelihood.bin_log_mass(output.likelihood, targets)
+            return super().log_mass(output, x)
+        targets = self.targets(x)
         likelihood = self.frame_distribution(self.rows(output.params))
         log_mass = self.likelihood.bin_log_mass(likelihood, self.rows(targets))
         return tf.reduce_sum(tf.reshape(log_mass, tf.shape(output.rate_groups)), axis=1)

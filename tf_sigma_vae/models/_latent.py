@@ -93,6 +93,10 @@ class LatentStructure:
         """Mean over the event of the log standard deviation, `[B]`; None without a scale."""
         return self.likelihood.log_scale(output.likelihood)
 
+    def log_mass(self, output: Output, x) -> tf.Tensor:
+        """Log-probability of the 8-bit targets, float64 `[B]`, nats; see `Likelihood`."""
+        return self.likelihood.bin_log_mass(output.likelihood, self.targets(x))
+
     # -- what follows from it
 
     def call(self, x, training=False) -> Output:

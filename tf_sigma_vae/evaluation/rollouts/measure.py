@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from tf_sigma_vae import data, objectives
 from tf_sigma_vae.evaluation import clips
-from tf_sigma_vae.evaluation.estimate import NotMeasurableError
 from tf_sigma_vae.evaluation.rollouts import quality, widths
 from tf_sigma_vae.evaluation.rollouts.record import CONVENTIONS, RATIO, summarize
 
@@ -30,7 +29,7 @@ def model_rollouts(
       model: A trained `SequenceVAE`, on one device.
       source: Videos.
       num_rollouts: N, rollouts of each clip that the best and the mean are of.
-      num_clips: How many of the first clips; all where there are fewer.
+      num_clips: How many clips, of as many videos as can be; all where there are fewer.
       clip_length: Frames of a clip, the context included; whole videos by default.
       seed: Of the rollouts, and of the randomization of the coverage.
       progress: Called with the number of clips whenever so many are done.
@@ -43,7 +42,6 @@ def model_rollouts(
 
     Raises:
       ValueError: On an impossible number, or what are no fitting videos.
-      NotMeasurableError: If the clips are of one video, so that there is no standard error.
       NotCalibratedError: If an analytic likelihood holds no scale.
       FloatingPointError: If a figure is not finite; the message names it.
     """
@@ -52,7 +50,9 @@ def model_rollouts(
         raise ValueError("rollouts are of a model of videos")
     length = source.video_shape[0] if clip_length is None else clip_length
     clips.check(model, source, length)
-    videos = _videos(source, length, num_clips)
+    num_clips = min(num_clips, data.num_evaluation_clips(source, length))
+    # As `clips.first` takes them.
+    videos = np.arange(num_clips) % len(source)
     size = clips.batch_size_of(model, length)
     parts = _Parts(model, length, num_rollouts, seed, max_numbers)
     batches = [parts.of_batch(x, progress) for x in clips.first(source, length, len(videos), size)]
@@ -66,22 +66,11 @@ def model_rollouts(
         "seed": seed,
         **_of_model(model),
         **clips.protocol(model, source, length),
-        "num_clips": len(videos),
-        "num_videos": int(videos[-1]) + 1,
+        "num_clips": num_clips,
+        "num_videos": int(videos.max()) + 1,
         "conventions": CONVENTIONS,
     }
     return {**content, "absent": absent, "protocol": protocol}
-
-
-def _videos(source, clip_length: int, num_clips: int) -> np.ndarray:
-    """The numbers of the videos of the clips, `[N]`."""
-    videos = clips.videos_of(source, clip_length)[:num_clips]
-    if videos[-1] == 0:
-        raise NotMeasurableError(
-            f"rollouts need clips of at least 2 videos for a standard error; the first {num_clips} "
-            "are of one video"
-        )
-    return videos
 
 
 def _of_model(model) -> dict[str, object]:
