@@ -196,7 +196,7 @@ VIDEOS = {
         ({"model_options": {"scale_over": "batch"}}, "must be one of clip, frame; got 'batch'"),
         (
             {"network_options": {"feature_size": 5}},
-            r"feature_size is an option of the model \(model_options\), not of its network",
+            "no option 'feature_size'; it takes: normalization, width",
         ),
         ({"network_options": {"normalization": "batch"}}, "normalization must be one of group"),
     ],

@@ -1,7 +1,6 @@
 """Every likelihood on clips: in bfloat16, saved and loaded, rolled out, by XLA, on replicas.
 
-`gaussian_optimal` is tried by default; the others take minutes and are slow, as is what compiles or
-needs several replicas.
+They take minutes and are slow; by default a sequence is in the tests of models.
 """
 
 import keras
@@ -20,12 +19,10 @@ from tf_sigma_vae import models, plugins
 
 FRAME = (16, 16, 1)
 BATCH, COPIES, HORIZON = 3, 2, 4
-BY_DEFAULT = {"gaussian_optimal"}
-LIKELIHOODS = [
-    pytest.param(name, marks=() if name in BY_DEFAULT else pytest.mark.slow)
-    for name in plugins.names("likelihoods")
-]
+LIKELIHOODS = plugins.names("likelihoods")
 REPLICAS = (2, 3)
+
+pytestmark = pytest.mark.slow
 
 
 def clips(num_clips, seed=0):

@@ -58,8 +58,15 @@ def test_the_training_scale_is_over_batch_clip_or_frame(likelihood, scale_over, 
     )
 
 
-@pytest.mark.parametrize(("scale_over", "num"), [("clip", BATCH), ("frame", BATCH * PREDICTED)])
-@pytest.mark.parametrize("likelihood", ["gaussian_optimal", "gaussian_optimal_per_image"])
+@pytest.mark.parametrize(
+    ("likelihood", "scale_over", "num"),
+    [
+        ("gaussian_optimal", "clip", BATCH),
+        ("gaussian_optimal_per_image", "frame", BATCH * PREDICTED),
+        pytest.param("gaussian_optimal", "frame", BATCH * PREDICTED, marks=pytest.mark.slow),
+        pytest.param("gaussian_optimal_per_image", "clip", BATCH, marks=pytest.mark.slow),
+    ],
+)
 def test_calibration_is_the_mean_squared_error_of_predicted_frames(likelihood, scale_over, num, x):
     model = tiny_sequence(likelihood, scale_over=scale_over)
     provenance = model.calibrate(tf.data.Dataset.from_tensor_slices(x).batch(2), step=0)
@@ -119,7 +126,7 @@ def test_one_replica_and_all_frames_share_the_scale_of_the_batch(x):
     )
 
 
-@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("training", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_scales_of_frames_are_found_in_batches_of_unknown_size(training, x):
     model = tiny_sequence("gaussian_optimal_per_image", scale_over="frame")
     model.calibrate(x)
