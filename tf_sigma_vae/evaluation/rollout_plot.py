@@ -15,10 +15,11 @@ SIZE_INCHES, DOTS_PER_INCH = (16.0, 8.5), 100
 PANELS = (
     ("psnr", "PSNR of mean frames (dB)"),
     ("ssim", "SSIM of mean frames"),
-    ("elbo", "-elbo (nats per frame)"),
+    ("elbo", "elbo (nats per frame)"),
     ("rate", "rate (nats per frame)"),
     ("distortion", "distortion (nats per frame)"),
     ("coverage_90", "share inside the central 90 %"),
+    ("variance_ratio", "variance of errors over predicted"),
 )
 """Metrics and the labels of their axes, in the order of the panels."""
 LABELS = {
@@ -37,17 +38,15 @@ LINES = {
     "rollout": "-",
     "copy": (0, (1, 4)),
 }
-NEGATED = ("elbo",)
-"""Drawn with the other sign, as a cost like its terms."""
 OF_SEVERAL = {"psnr": ("best", "mean"), "ssim": ("best", "mean")}
 """Kinds that are drawn of several runs, where all of them would be too many lines."""
-NOMINAL = {"coverage_90": 0.9}
+NOMINAL = {"coverage_90": 0.9, "variance_ratio": 1.0}
 COLORS = {
     "best": "C0",
     "mean": "C1",
     "mean_rollout": "C2",
     "posterior": "C3",
-    "rollout": "C0",
+    "rollout": "C4",
     "copy": "0.35",
 }
 """Of the kinds of one run; of several runs each has a color of its own."""
@@ -90,7 +89,8 @@ def draw(records: Mapping[str, Mapping]) -> Figure:
         axes.set_xlabel("step after the context")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=9, framealpha=0.8)
+        # Below the panel: in it there is no place that no curve goes through.
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     return figure
@@ -122,13 +122,13 @@ def _panel(axes: Axes, records: Mapping[str, Mapping], metric: str) -> None:
                 label = f"{name}: {label}" if len(kinds) > 1 else name
             color = f"C{number}" if several and kind != "copy" else COLORS[kind]
             style = {"color": color, "linestyle": LINES[kind] if len(kinds) > 1 else "-"}
-            _line(axes, steps, curve, -1.0 if metric in NEGATED else 1.0, label, style)
+            _line(axes, steps, curve, label, style)
     if metric in NOMINAL:
         axes.axhline(NOMINAL[metric], color=COLORS["copy"], linewidth=1.0, label="calibrated")
 
 
-def _line(axes: Axes, steps, curve, sign: float, label: str, style) -> None:
-    value, low, high = ([sign * number for number in curve[k]] for k in ("value", "low", "high"))
+def _line(axes: Axes, steps, curve, label: str, style) -> None:
+    value, low, high = (curve[name] for name in ("value", "low", "high"))
     marker = "o" if len(steps) == 1 else None
     axes.plot(steps, value, label=label, marker=marker, **style)
     axes.fill_between(steps, low, high, color=style["color"], alpha=0.15, linewidth=0.0)
