@@ -90,7 +90,8 @@ def draw(records: Mapping[str, Mapping]) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         # Below the panel: in it there is no place that no curve goes through.
-        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14)}
+        axes.legend(fontsize=8, ncols=2 if len(records) == 1 else 1, **place)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     return figure
