@@ -18,6 +18,11 @@ LIKELIHOODS, NETWORKS = plugins.names("likelihoods"), image_networks()
 PAIRS = [(likelihood, network) for likelihood in LIKELIHOODS for network in NETWORKS]
 # What takes seconds: every likelihood and every network, not every pair of them.
 SOME_PAIRS = [pair for pair in PAIRS if "dense" in pair or "gaussian_optimal" in pair]
+# Of the large networks those of levels are slow tests of their own too.
+LARGE = ("ladder32", "resnet64")
+TRAINED_PAIRS = [
+    pytest.param(*pair, marks=pytest.mark.slow if pair[1] in LARGE else ()) for pair in SOME_PAIRS
+]
 TRACED_PAIRS = [
     pytest.param(*pair, marks=() if pair in SOME_PAIRS else pytest.mark.slow) for pair in PAIRS
 ]
@@ -122,7 +127,7 @@ def test_xla_gives_the_same_loss_gradients_and_state(name, network):
         np.testing.assert_allclose(compiled / scale, plain / scale, **COMPILED)
 
 
-@pytest.mark.parametrize(("name", "network"), SOME_PAIRS)
+@pytest.mark.parametrize(("name", "network"), TRAINED_PAIRS)
 def test_fit_in_bfloat16_stays_finite_in_float32_and_is_traced_once(name, network):
     shape = (9, 11, 3)
     model = tiny_vae(name, shape, network, dtype="mixed_bfloat16")

@@ -77,6 +77,7 @@ def loaded(published):
     return tf.saved_model.load(str(published / "1")).signatures
 
 
+@pytest.mark.slow
 def test_the_reloaded_model_answers_as_the_trained_one(loaded, run):
     model = models.load(run)
     for length in (CLIP, CONTEXT + 1):
@@ -100,6 +101,7 @@ def _given(name, num_rows=4):
     return given
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["predict", "encode", "elbo", "anomaly"])
 def test_rows_do_not_influence_one_another(loaded, name):
     given = _given(name)
@@ -118,6 +120,7 @@ def test_rows_do_not_influence_one_another(loaded, name):
         np.testing.assert_array_equal(found[output].numpy()[1::2], value[1::2])
 
 
+@pytest.mark.slow
 def test_frames_that_do_not_fit_are_refused(loaded):
     refused = pytest.raises(tf.errors.InvalidArgumentError, match="must have more than 2 frames")
     for name in ("encode", "elbo", "anomaly"):
@@ -133,6 +136,7 @@ def test_frames_that_do_not_fit_are_refused(loaded):
         loaded["predict"](context=tf.constant(x[:, :CONTEXT]), seed=seed[:1])
 
 
+@pytest.mark.slow
 def test_p_values_compare_with_the_first_clip_of_each_video(loaded, run):
     """The clips themselves, scored again: their ranks are a permutation of 2 ... n + 1."""
     source = FinishedRun(run).images("test")
@@ -143,12 +147,14 @@ def test_p_values_compare_with_the_first_clip_of_each_video(loaded, run):
     np.testing.assert_allclose(np.sort(p_value), ranks, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_server_finds_nothing_that_it_would_refuse(published):
     assert _audit.problems(_audit.read(published / "1")) == set()
     assert (published / "1" / warmup.FILE).stat().st_size > 0
     assert "clips of one length" in (published / "batching.config").read_text()
 
 
+@pytest.mark.slow
 def test_the_card_says_how_the_model_is_called(published):
     card = json.loads((published / "1" / model_card.JSON_FILE).read_text())
     expected = {"context_frames": CONTEXT, "num_frames": NUM_FRAMES, "validation_frames": CLIP}
