@@ -138,3 +138,12 @@ def test_scales_of_frames_are_found_in_batches_of_unknown_size(training, x):
     traced = tf.function(read, input_signature=[tf.TensorSpec([None, *x.shape[1:]])])
     for found, expected in zip(traced(x), read(x), strict=True):
         np.testing.assert_allclose(found, expected, rtol=RELATIVE)
+
+
+def test_the_scale_of_a_mean_over_clips_of_unknown_length_is_that_of_their_size(x):
+    model = tiny_sequence("mse")
+    spec = tf.TensorSpec([None, None, *x.shape[2:]])
+    traced = tf.function(lambda x: model.likelihood_of(x).stddev(), input_signature=[spec])
+    expected = model.likelihood_of(tf.constant(x)).stddev()
+    np.testing.assert_allclose(traced(x), expected, rtol=RELATIVE)
+    np.testing.assert_allclose(expected, np.sqrt(FRAMES * SIZE / 2.0), rtol=RELATIVE)

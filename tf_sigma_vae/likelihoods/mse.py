@@ -13,6 +13,7 @@ Source: the authors' published code; Rybkin et al. 2021, Sec. 3.1.
 import math
 
 import keras
+import tensorflow as tf
 
 from tf_sigma_vae.likelihoods import _gaussian
 
@@ -26,7 +27,10 @@ class Mse(_gaussian.GaussianLikelihood):
     def distribution(self, params, x=None, training=False):
         """See `Likelihood.distribution`."""
         self.ensure_built(params.shape)
-        num_dims = math.prod(params.shape[1:])
+        num_dims = tf.TensorShape(params.shape[1:]).num_elements()
+        if num_dims is None:
+            num_dims = tf.cast(tf.reduce_prod(tf.shape(params)[1:]), tf.float32)
+            return _gaussian.independent_normal(self.loc(params), tf.sqrt(num_dims / 2.0))
         return _gaussian.independent_normal(self.loc(params), math.sqrt(num_dims / 2.0))
 
     def provenance(self):
