@@ -2,7 +2,7 @@
 
 Command: sigma-vae-train --config=configs/bair_svg_small.py --data_dir=DIR --workdir=runs/bair_small
 Cost:    1.4 million weights; 0.3 s a step on 2 CPU cores, or 10 minutes in all.
-Score:   not measured on BAIR; on 405 rendered videos of the same shape, half of the steps: elbo
+Score:   not measured on BAIR; on 441 rendered videos of the same shape, half of the steps: elbo
          15340 nats a frame, 6.19 bits/dim (density), PSNR of the best of 20 rollouts 24.6,
          20.9, 20.2 dB at steps 1, 5, 10.
 
