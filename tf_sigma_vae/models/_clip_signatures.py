@@ -100,20 +100,16 @@ class ClipSignatures(Signatures):
         require_as_many_rows(context, seed, "context")
         x, is_valid = self.valid(context)
         noise_ids = row_ids(seed, Z_STREAM)[:, tf.newaxis]
-        params = self._as_rows(self.model.rollout(x, self.num_frames, noise_ids))
+        params = self.model.rows(self.model.rollout(x, self.num_frames, noise_ids)[:, 0])
         likelihood = self.model.frame_distribution(params)
         found = self.model.likelihood.parameters(likelihood)
         names = ("mean", "scale") if self.model.likelihood.has_scale else ("mean",)
         found = {name: found[name] for name in names}
         found["frames"] = self._drawn_frames(params, seed)
+        by_clip = {name: self._as_clips(value) for name, value in found.items()}
         means = self.model.rollout(x, self.num_frames, noise_ids, temperature=0.0)
-        found["mean_rollout"] = self.model.frame_distribution(self._as_rows(means)).mean()
-        by_clip = {k: self._as_clips(tf.cast(v, tf.float32)) for k, v in found.items()}
+        by_clip["mean_rollout"] = self.model.mean_frames(means)[:, 0]
         return nan_unless(is_valid, by_clip)
-
-    def _as_rows(self, params):
-        """`[B, 1, n, H, W, P]` as `[B n, H, W, P]`."""
-        return tf.reshape(params, [-1, *params.shape[3:]])
 
     def _as_clips(self, values):
         """`[B n, ...]` as `[B, n, ...]`."""
@@ -137,7 +133,7 @@ class ClipSignatures(Signatures):
     def encode(self, clips):
         """Posterior and prior of each frame's z."""
         x, is_valid = self.valid(self._long_enough(clips))
-        posterior, prior = self.model.encode(x), self.model.priors(x)
+        posterior, prior = self.model.posteriors_and_priors(x)
         found = {"z_mean": posterior.mean(), "z_scale": posterior.stddev()}
         found |= {"prior_mean": prior.mean(), "prior_scale": prior.stddev()}
         return nan_unless(is_valid, found)
@@ -152,10 +148,6 @@ class ClipSignatures(Signatures):
         values["bits_per_dim"] = self.bits_per_dim(output, x)
         values["elbo_per_frame"] = elbo / tf.cast(tf.shape(x)[1] - self.context_frames, tf.float32)
         return nan_unless(is_valid, values)
-
-    def log_mass(self, output, x):
-        """See `Signatures`; of the frames after the context."""
-        return self.model.log_mass(output, x)
 
     def anomaly(self, clips):
         """`score`, `p_value` and `score_per_frame`."""

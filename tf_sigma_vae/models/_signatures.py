@@ -63,12 +63,8 @@ class Signatures:
         measure, num_dims = self.model.likelihood.measure, self.model.num_dims(x)
         if measure is not None:
             return objectives.bits_per_dim(output.distortion + output.rate, num_dims, measure)
-        log_mass = tf.cast(self.log_mass(output, x), tf.float32)
+        log_mass = tf.cast(self.model.log_mass(output, x), tf.float32)
         return objectives.bits_per_dim(output.rate - log_mass, num_dims, "mass")
-
-    def log_mass(self, output, x):
-        """Log-probability of what `output` scores as 8-bit values, `[B]`, nats."""
-        return self.model.likelihood.bin_log_mass(output.likelihood, x)
 
 
 def with_specs(functions) -> dict[str, Function]:

@@ -168,9 +168,7 @@ class SequenceVae(Rollouts, ClipLikelihood, LatentVariableModel):
           ValueError: If the clips are not floats, of another shape or too short.
           tf.errors.InvalidArgumentError: If they are out of the range of the likelihood.
         """
-        self.check_images(x)
-        features, _ = self.encoded_frames(x)
-        return tfd.Independent(self.gaussian(self.posterior_lstm(features)[0]), 2)
+        return self.posteriors_and_priors(x)[0]
 
     def priors(self, x) -> tfd.Independent:
         """p(z_t | x_<t) of all frames, float32, event shape `[T, latent_size]`; first N(0, I).
@@ -178,9 +176,18 @@ class SequenceVae(Rollouts, ClipLikelihood, LatentVariableModel):
         Raises:
           As `encode`.
         """
+        return self.posteriors_and_priors(x)[1]
+
+    def posteriors_and_priors(self, x) -> tuple[tfd.Independent, tfd.Independent]:
+        """Those of `encode` and of `priors`, the frames encoded once.
+
+        Raises:
+          As `encode`.
+        """
         self.check_images(x)
         features, _ = self.encoded_frames(x)
-        return tfd.Independent(self._prior(features), 2)
+        posterior = self.gaussian(self.posterior_lstm(features)[0])
+        return tfd.Independent(posterior, 2), tfd.Independent(self._prior(features), 2)
 
     @staticmethod
     def gaussian(outputs) -> tfd.Normal:

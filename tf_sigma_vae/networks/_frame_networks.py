@@ -10,6 +10,7 @@ the frames beside it, on the number of replicas, and on gradient accumulation.
 
 import math
 import numbers
+from abc import abstractmethod
 from typing import ClassVar
 
 import keras
@@ -97,11 +98,39 @@ class FrameNetwork(keras.layers.Layer):
 
 
 class FrameReader(FrameNetwork):
-    """Frames to features and skips; a subclass sets `blocks`, one a scale."""
+    """Frames to features and skips; a subclass makes the blocks."""
 
-    blocks: list[Block]
+    def __init__(
+        self,
+        image_shape,
+        feature_size: int,
+        width: int = 64,
+        normalization: str = "group",
+        **kwargs,
+    ):
+        """Builds the layer.
 
-    def set_head(self) -> None:
+        Args:
+          image_shape: `(H, W, C)`.
+          feature_size: Size of the vector.
+          width: Channels of the finest maps.
+          normalization: Over the map of a frame: `"group"` (of 16 channels or more), `"layer"` (all
+            of them), `"none"`.
+          **kwargs: Of `keras.layers.Layer`.
+
+        Raises:
+          ValueError: On an impossible shape, size or normalization.
+        """
+        super().__init__(**kwargs)
+        self.set_options(image_shape, feature_size, width, normalization)
+        self.blocks = self.make_blocks()
+        self._set_head()
+
+    @abstractmethod
+    def make_blocks(self) -> list[Block]:
+        """One for each scale, finest first."""
+
+    def _set_head(self) -> None:
         """The last layer, from the last map to the features."""
         policy = self.dtype_policy
         start = normal(1.0, math.prod(self.last_shape))
@@ -147,11 +176,42 @@ class FrameReader(FrameNetwork):
 
 
 class FrameWriter(FrameNetwork):
-    """Features and skips to parameters; a subclass sets `blocks`, coarsest first."""
+    """Features and skips to parameters; a subclass makes the blocks."""
 
-    blocks: list[Block]
+    def __init__(
+        self,
+        image_shape,
+        feature_size: int,
+        params_channels: int,
+        width: int = 64,
+        normalization: str = "group",
+        **kwargs,
+    ):
+        """Builds the layer.
 
-    def set_stem(self) -> None:
+        Args:
+          image_shape: `(H, W, C)`.
+          feature_size: Size of the vector.
+          params_channels: Channels to emit, as the likelihood asks.
+          width: As of the encoder.
+          normalization: As of the encoder.
+          **kwargs: Of `keras.layers.Layer`.
+
+        Raises:
+          ValueError: On an impossible shape, size or normalization.
+        """
+        super().__init__(**kwargs)
+        self.set_options(image_shape, feature_size, width, normalization)
+        require_whole("params_channels", params_channels)
+        self.params_channels = params_channels
+        self._set_stem()
+        self.blocks = self.make_blocks()
+
+    @abstractmethod
+    def make_blocks(self) -> list[Block]:
+        """One for each scale, coarsest first."""
+
+    def _set_stem(self) -> None:
         """The first layer, from the features to the first map."""
         policy = self.dtype_policy
         start = normal(LEAKY_GAIN, self.feature_size)

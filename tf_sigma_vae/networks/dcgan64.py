@@ -15,7 +15,7 @@ Radford et al. 2016 for the convolutions.
 
 import keras
 
-from tf_sigma_vae.networks._frame_networks import FrameReader, FrameWriter, require_whole
+from tf_sigma_vae.networks._frame_networks import FrameReader, FrameWriter
 from tf_sigma_vae.networks._map_convolutions import Block, MapConvolution
 
 LATENT = "sequence"
@@ -32,36 +32,14 @@ class FrameEncoder(FrameReader):
 
     NETWORK, FIRST_SKIP = "dcgan64", 1
 
-    def __init__(
-        self,
-        image_shape,
-        feature_size: int,
-        width: int = 64,
-        normalization: str = "group",
-        **kwargs,
-    ):
-        """Builds the layer.
-
-        Args:
-          image_shape: `(H, W, C)`.
-          feature_size: Size of the vector.
-          width: Channels of the first convolution.
-          normalization: Over the map of a frame: `"group"` (of 16 channels or more), `"layer"` (all
-            of them), `"none"`.
-          **kwargs: Of `keras.layers.Layer`.
-
-        Raises:
-          ValueError: On an impossible shape, size or normalization.
-        """
-        super().__init__(**kwargs)
-        self.set_options(image_shape, feature_size, width, normalization)
+    def make_blocks(self) -> list[Block]:
+        """See `FrameReader`."""
         before, blocks = self.image_shape[-1], []
         for channels in self.channels:
-            given = (keras.layers.Conv2D, channels, before, normalization, self.dtype_policy)
+            given = (keras.layers.Conv2D, channels, before, self.normalization, self.dtype_policy)
             blocks.append(_block(*given))
             before = channels
-        self.blocks = blocks
-        self.set_head()
+        return blocks
 
 
 @keras.saving.register_keras_serializable("tf_sigma_vae.dcgan64")
@@ -70,36 +48,11 @@ class FrameDecoder(FrameWriter):
 
     NETWORK, FIRST_SKIP = "dcgan64", 1
 
-    def __init__(
-        self,
-        image_shape,
-        feature_size: int,
-        params_channels: int,
-        width: int = 64,
-        normalization: str = "group",
-        **kwargs,
-    ):
-        """Builds the layer.
-
-        Args:
-          image_shape: `(H, W, C)`.
-          feature_size: Size of the vector.
-          params_channels: Channels to emit, as the likelihood asks.
-          width: As of the encoder.
-          normalization: As of the encoder.
-          **kwargs: Of `keras.layers.Layer`.
-
-        Raises:
-          ValueError: On an impossible shape, size or normalization.
-        """
-        super().__init__(**kwargs)
-        self.set_options(image_shape, feature_size, width, normalization)
-        require_whole("params_channels", params_channels)
-        self.params_channels = params_channels
-        self.set_stem()
-        filters = [params_channels, *self.channels[:-1]]
-        kinds = [None] + [normalization] * (self.num_scales - 1)
-        self.blocks = [
+    def make_blocks(self) -> list[Block]:
+        """See `FrameWriter`."""
+        filters = [self.params_channels, *self.channels[:-1]]
+        kinds = [None] + [self.normalization] * (self.num_scales - 1)
+        return [
             _block(keras.layers.Conv2DTranspose, *given, self.dtype_policy, joins=True)
             for given in reversed(list(zip(filters, self.channels, kinds, strict=True)))
         ]

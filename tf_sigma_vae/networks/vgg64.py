@@ -16,7 +16,7 @@ Simonyan & Zisserman 2015 for the blocks.
 import keras
 import tensorflow as tf
 
-from tf_sigma_vae.networks._frame_networks import FrameReader, FrameWriter, require_whole
+from tf_sigma_vae.networks._frame_networks import FrameReader, FrameWriter
 from tf_sigma_vae.networks._map_convolutions import Block, MapConvolution
 
 LATENT = "sequence"
@@ -38,36 +38,14 @@ class FrameEncoder(FrameReader):
 
     NETWORK, FIRST_SKIP = "vgg64", 0
 
-    def __init__(
-        self,
-        image_shape,
-        feature_size: int,
-        width: int = 64,
-        normalization: str = "group",
-        **kwargs,
-    ):
-        """Builds the layer.
-
-        Args:
-          image_shape: `(H, W, C)`.
-          feature_size: Size of the vector.
-          width: Channels of the first block.
-          normalization: Over the map of a frame: `"group"` (of 16 channels or more), `"layer"` (all
-            of them), `"none"`.
-          **kwargs: Of `keras.layers.Layer`.
-
-        Raises:
-          ValueError: On an impossible shape, size or normalization.
-        """
-        super().__init__(**kwargs)
-        self.set_options(image_shape, feature_size, width, normalization)
+    def make_blocks(self) -> list[Block]:
+        """See `FrameReader`."""
         before, blocks = self.image_shape[-1], []
         for scale, channels in enumerate(self.channels):
             filters = [channels] * _num_convolutions(scale)
-            blocks.append(_block(filters, before, normalization, self.dtype_policy))
+            blocks.append(_block(filters, before, self.normalization, self.dtype_policy))
             before = channels
-        self.blocks = blocks
-        self.set_head()
+        return blocks
 
     def shrink(self, maps):
         """Max pooling."""
@@ -80,41 +58,16 @@ class FrameDecoder(FrameWriter):
 
     NETWORK, FIRST_SKIP = "vgg64", 0
 
-    def __init__(
-        self,
-        image_shape,
-        feature_size: int,
-        params_channels: int,
-        width: int = 64,
-        normalization: str = "group",
-        **kwargs,
-    ):
-        """Builds the layer.
-
-        Args:
-          image_shape: `(H, W, C)`.
-          feature_size: Size of the vector.
-          params_channels: Channels to emit, as the likelihood asks.
-          width: As of the encoder.
-          normalization: As of the encoder.
-          **kwargs: Of `keras.layers.Layer`.
-
-        Raises:
-          ValueError: On an impossible shape, size or normalization.
-        """
-        super().__init__(**kwargs)
-        self.set_options(image_shape, feature_size, width, normalization)
-        require_whole("params_channels", params_channels)
-        self.params_channels = params_channels
-        self.set_stem()
+    def make_blocks(self) -> list[Block]:
+        """See `FrameWriter`."""
         self.upsampling = keras.layers.UpSampling2D(2, dtype=self.dtype_policy)
         blocks = []
         for scale, channels in enumerate(self.channels):
             filters = [channels] * (_num_convolutions(scale) - 1)
-            filters.append(self.channels[scale - 1] if scale > 0 else params_channels)
-            given = (filters, channels, normalization, self.dtype_policy)
+            filters.append(self.channels[scale - 1] if scale > 0 else self.params_channels)
+            given = (filters, channels, self.normalization, self.dtype_policy)
             blocks.append(_block(*given, joins=True, ends=scale == 0))
-        self.blocks = blocks[::-1]
+        return blocks[::-1]
 
     def grow(self, maps):
         """Each pixel four times."""
