@@ -1,18 +1,17 @@
 """The contract of a dataset plug-in."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 SPLITS = ("train", "validation", "test")
 
 
-class ImageDataset:
-    """Images in memory, as bytes, in splits that do not overlap.
-
-    A plug-in subclasses this, takes its options as keyword arguments with defaults, checks them
-    in its constructor, and implements `_read`.
+class Dataset:
+    """What datasets of images and of videos have in common.
 
     Attributes:
-      tfds_name: Name of the TensorFlow Datasets builder the images come from; None where nothing
+      tfds_name: Name of the TensorFlow Datasets builder the data come from; None where nothing
         has to be prepared.
     """
 
@@ -22,6 +21,18 @@ class ImageDataset:
     def plugin_name(cls) -> str:
         """The name of the plug-in in flags and configs: that of its module."""
         return cls.__module__.rsplit(".", 1)[-1]
+
+    def _read(self, data_dir: str | None, download: bool) -> dict:
+        """What `load` returns, before it is checked."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement _read")
+
+
+class ImageDataset(Dataset):
+    """Images in memory, as bytes, in splits that do not overlap.
+
+    A plug-in subclasses this, takes its options as keyword arguments with defaults, checks them
+    in its constructor, and implements `_read`.
+    """
 
     def load(self, data_dir: str | None = None, download: bool = False) -> dict[str, np.ndarray]:
         """Reads and decodes every image, once.
@@ -42,9 +53,18 @@ class ImageDataset:
         check_arrays(arrays, self.plugin_name())
         return arrays
 
-    def _read(self, data_dir: str | None, download: bool) -> dict[str, np.ndarray]:
-        """What `load` returns, before it is checked."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement _read")
+
+def check_splits(names: Iterable[str], source: str) -> None:
+    """Checks the names of splits.
+
+    Raises:
+      ValueError: Naming the source and the splits, if one is missing or unknown.
+    """
+    missing, unknown = {"train", "test"} - set(names), set(names) - set(SPLITS)
+    if missing or unknown:
+        raise ValueError(
+            f"{source}: splits must be train, test and optionally validation, got {sorted(names)}"
+        )
 
 
 def check_arrays(arrays: dict[str, np.ndarray], source: str) -> None:
@@ -57,12 +77,7 @@ def check_arrays(arrays: dict[str, np.ndarray], source: str) -> None:
     Raises:
       ValueError: Naming the source, the split and what is wrong with it.
     """
-    missing = {"train", "test"} - set(arrays)
-    unknown = set(arrays) - set(SPLITS)
-    if missing or unknown:
-        raise ValueError(
-            f"{source}: splits must be train, test and optionally validation, got {sorted(arrays)}"
-        )
+    check_splits(arrays, source)
     for split, images in arrays.items():
         check_images(images, f"{source}, split {split!r}")
     shapes = {split: images.shape[1:] for split, images in arrays.items()}

@@ -153,23 +153,12 @@ class ArraySource(RecordingSource):
         self._places = np.stack([np.arange(len(videos)), np.zeros(len(videos), int)], axis=1)
 
 
-class VideoDataset:
+class VideoDataset(_base.Dataset):
     """Videos in splits that share no frame.
 
     A plug-in subclasses this, takes its options as keyword arguments with defaults, checks them
     in its constructor, and implements `_read`.
-
-    Attributes:
-      tfds_name: Name of the TensorFlow Datasets builder the videos come from; None where nothing
-        has to be prepared.
     """
-
-    tfds_name: str | None = None
-
-    @classmethod
-    def plugin_name(cls) -> str:
-        """The name of the plug-in in flags and configs: that of its module."""
-        return cls.__module__.rsplit(".", 1)[-1]
 
     def load(self, data_dir: str | None = None, download: bool = False) -> dict[str, VideoSource]:
         """Makes the videos ready to be read.
@@ -189,10 +178,6 @@ class VideoDataset:
         sources = self._read(data_dir, download)
         check_sources(sources, self.plugin_name())
         return sources
-
-    def _read(self, data_dir: str | None, download: bool) -> dict[str, VideoSource]:
-        """What `load` returns, before it is checked."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement _read")
 
 
 class VideoSplits(NamedTuple):
@@ -272,13 +257,7 @@ def check_sources(sources: dict[str, VideoSource], dataset: str) -> None:
     Raises:
       ValueError: Naming the dataset, the split and what is wrong with it.
     """
-    missing = {"train", "test"} - set(sources)
-    unknown = set(sources) - set(_base.SPLITS)
-    if missing or unknown:
-        raise ValueError(
-            f"{dataset}: splits must be train, test and optionally validation, "
-            f"got {sorted(sources)}"
-        )
+    _base.check_splits(sources, dataset)
     for split, source in sources.items():
         if not isinstance(source, VideoSource):
             raise ValueError(
