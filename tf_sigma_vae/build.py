@@ -1,11 +1,13 @@
 """From a configuration to its parts: the only file that names them all."""
 
 import dataclasses
+from typing import Any
 
 import keras
 
-from tf_sigma_vae import data, plugins
+from tf_sigma_vae import data, models, plugins
 from tf_sigma_vae.config import Config
+from tf_sigma_vae.likelihoods import Likelihood
 
 _ANY_IMAGE_SHAPE = (64, 64, 3)
 
@@ -21,7 +23,7 @@ def dataset(config: Config) -> data.ImageDataset | data.VideoDataset:
     return cls(**config.dataset_options)
 
 
-def likelihood(config: Config) -> keras.layers.Layer:
+def likelihood(config: Config) -> Likelihood:
     """The likelihood plug-in with its options.
 
     Raises:
@@ -69,7 +71,7 @@ def is_of_videos(config: Config) -> bool:
     return issubclass(plugins.find("data", config.dataset), data.VideoDataset)
 
 
-def _check_kind(config: Config, model_class: type) -> None:
+def _check_kind(config: Config, model_class: type[models.LatentVariableModel]) -> None:
     """Checks that model and dataset are of the same kind, and what is for one kind alone."""
     of_videos = is_of_videos(config)
     if model_class.of_videos != of_videos:
@@ -96,7 +98,7 @@ def _check_kind(config: Config, model_class: type) -> None:
             )
 
 
-def _context_frames(config: Config):
+def _context_frames(config: Config) -> Any:
     """Frames of a clip that the model is given; 0 for one of images."""
     options = plugins.options(plugins.find("models", config.model))
     return {**options, **config.model_options}.get("context_frames", 0)
@@ -120,15 +122,16 @@ def load_splits(
       ValueError: If they are not images, or too few, or videos are too short: for a training clip,
         or, those of test, for a frame to predict.
     """
-    loaded = dataset(config).load(data_dir=data_dir, download=download)
-    options = {"validation_fraction": config.validation_fraction, "seed": config.seed}
-    if not is_of_videos(config):
-        return data.split(loaded, **options)
-    splits = data.split_videos(loaded, **options)
-    for source in (splits.train, splits.validation):
-        if source is not None:
+    source = dataset(config)
+    if not isinstance(source, data.VideoDataset):
+        images = source.load(data_dir=data_dir, download=download)
+        return data.split(images, config.validation_fraction, config.seed)
+    videos = source.load(data_dir=data_dir, download=download)
+    splits = data.split_videos(videos, config.validation_fraction, config.seed)
+    for part in (splits.train, splits.validation):
+        if part is not None:
             # Raises where a video is too short.
-            data.num_evaluation_clips(source, config.train_frames)
+            data.num_evaluation_clips(part, config.train_frames)
     num_frames, given = splits.test.video_shape[0], _context_frames(config)
     if num_frames <= given:
         raise ValueError(
@@ -141,11 +144,13 @@ def load_splits(
 def image_shape(splits: data.Splits | data.VideoSplits) -> tuple[int, int, int]:
     """`(H, W, C)` of the images, or of the frames of the videos."""
     if isinstance(splits, data.VideoSplits):
-        return tuple(splits.train.video_shape[1:])
-    return tuple(splits.train.shape[1:])
+        _, height, width, channels = splits.train.video_shape
+    else:
+        _, height, width, channels = splits.train.shape
+    return height, width, channels
 
 
-def model(config: Config, image_shape: tuple[int, int, int]) -> keras.Model:
+def model(config: Config, image_shape: tuple[int, int, int]) -> models.LatentVariableModel:
     """The model, uncompiled, with initial weights drawn by the seed.
 
     Raises:

@@ -11,6 +11,8 @@ import json
 import math
 import types
 import typing
+from collections.abc import Sequence
+from typing import Any
 
 from ml_collections import config_dict
 
@@ -22,7 +24,14 @@ MAX_SKIPS = 10
 """Updates skipped in a row, by default: more is no outlier."""
 
 
-def _field(default, doc: str, at_least=None, above=None, below=None, one_of=None):
+def _field(
+    default: Any,
+    doc: str,
+    at_least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    one_of: Sequence[str] | None = None,
+) -> Any:
     """A field with its documentation and its allowed values."""
     limits = {"at_least": at_least, "above": above, "below": below, "one_of": one_of}
     metadata = {"doc": doc, **{k: v for k, v in limits.items() if v is not None}}
@@ -120,7 +129,7 @@ class Config:
     calibrate: bool = _field(True, "Set an analytic scale by an exact pass at the end.")
     tensorboard: bool = _field(True, "Write TensorBoard scalars and image grids.")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Checks every value.
 
         Raises:
@@ -173,7 +182,7 @@ class _Fields(config_dict.ConfigDict):
     What a plug-in takes is its own affair: a number where the file has a list.
     """
 
-    def __setitem__(self, name, value):
+    def __setitem__(self, name: str, value: object) -> None:
         if name.endswith("_options") and isinstance(value, dict | config_dict.ConfigDict):
             of_any_type = {
                 key: config_dict.FieldReference(option, field_type=object)
@@ -207,7 +216,7 @@ def describe() -> str:
     return "\n".join(lines)
 
 
-def _checked_type(name: str, value, hint):
+def _checked_type(name: str, value: Any, hint: Any) -> Any:
     """The value, an int turned into a float where the field is one."""
     allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):
@@ -230,7 +239,7 @@ def _as_json(name: str, options: dict) -> dict:
         ) from None
 
 
-def _check_limits(field: dataclasses.Field, value) -> None:
+def _check_limits(field: dataclasses.Field, value: Any) -> None:
     limits = field.metadata
     checks = (
         ("at_least", "at least", lambda limit: value >= limit),

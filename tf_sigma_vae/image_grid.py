@@ -5,14 +5,17 @@ The functions that take a model ask it for no more than `model(x)` and `model.sa
 """
 
 import math
+from collections.abc import Sequence
 
+import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 WHITE = 255
 GAP = 1
 
 
-def to_uint8(images) -> np.ndarray:
+def to_uint8(images: ArrayLike) -> np.ndarray:
     """Images in [0, 1] as 8-bit grey levels; values outside, as noise gives them, are clipped.
 
     Args:
@@ -73,13 +76,13 @@ def upscale(images: np.ndarray, factor: int) -> np.ndarray:
     return images.repeat(factor, axis=-3).repeat(factor, axis=-2)
 
 
-def readable_factor(image_shape, wanted: int = 64) -> int:
+def readable_factor(image_shape: Sequence[int], wanted: int = 64) -> int:
     """By how much to enlarge images so that their longer side has at least `wanted` pixels."""
     return max(1, -(-wanted // max(image_shape[:2])))
 
 
 def prior_images(
-    model, num_samples: int, seed: int = 0, temperature: float = 1.0
+    model: keras.Model, num_samples: int, seed: int = 0, temperature: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Samples from the prior as mean images, and with the decoder's noise, from the same z.
 
@@ -96,7 +99,7 @@ def prior_images(
     return to_uint8(likelihood.mean()), to_uint8(noisy)
 
 
-def reconstruction_images(model, images: np.ndarray, seed: int = 0) -> np.ndarray:
+def reconstruction_images(model: keras.Model, images: np.ndarray, seed: int = 0) -> np.ndarray:
     """Originals, their mean reconstructions, and reconstructions with the decoder's noise.
 
     Args:
@@ -112,7 +115,7 @@ def reconstruction_images(model, images: np.ndarray, seed: int = 0) -> np.ndarra
     return np.stack([images, to_uint8(output.likelihood.mean()), to_uint8(noisy)])
 
 
-def level_images(model, images: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+def level_images(model: keras.Model, images: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """Originals, and mean images of which more and more levels of the latent are from q(z|x).
 
     Args:
@@ -130,11 +133,11 @@ def level_images(model, images: np.ndarray, temperature: float = 1.0) -> np.ndar
     return np.concatenate([images[np.newaxis], means])
 
 
-def prior_grid(model, num_samples: int, seed: int = 0) -> np.ndarray:
+def prior_grid(model: keras.Model, num_samples: int, seed: int = 0) -> np.ndarray:
     """One picture of mean images of prior samples, uint8 `[H', W', C]`."""
     return tile(near_square(prior_images(model, num_samples, seed)[0]))
 
 
-def reconstruction_grid(model, images: np.ndarray) -> np.ndarray:
+def reconstruction_grid(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """One picture of originals above their mean reconstructions, uint8 `[H', W', C]`."""
     return tile(reconstruction_images(model, images)[:2])

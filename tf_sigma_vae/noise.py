@@ -10,6 +10,8 @@ easy as 1, 2, 3"), counter based, written in element-wise integer operations: Te
 stateless generators take one key a call, not one a row, and mapping them over rows costs a loop.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -19,7 +21,9 @@ _WORD = 0xFFFFFFFF
 _SPREAD = 0x1E3779B97F4A7C15
 
 
-def threefry2x32(key, counter):
+def threefry2x32(
+    key: Sequence[tf.Tensor], counter: Sequence[tf.Tensor]
+) -> tuple[tf.Tensor, tf.Tensor]:
     """The Threefry-2x32-20 block function, element by element.
 
     Args:
@@ -85,7 +89,7 @@ def _hash_weights_in_graph(size: tf.Tensor) -> tf.Tensor:
     def signed(word: int) -> tf.Tensor:
         return tf.constant(word - (1 << 64) if word >> 63 else word, tf.int64)
 
-    def xor_shifted(state, places: int):
+    def xor_shifted(state: tf.Tensor, places: int) -> tf.Tensor:
         # Of a signed number the shift brings in copies of its sign.
         shifted = tf.bitwise.right_shift(state, tf.constant(places, tf.int64))
         return tf.bitwise.bitwise_xor(state, shifted & signed((1 << (64 - places)) - 1))
@@ -96,7 +100,7 @@ def _hash_weights_in_graph(size: tf.Tensor) -> tf.Tensor:
     return tf.bitwise.bitwise_or(xor_shifted(state, 31), signed(1))
 
 
-def row_ids(num_rows: int, seed) -> tf.Tensor:
+def row_ids(num_rows: int, seed: int | tf.Tensor) -> tf.Tensor:
     """Ids of numbered rows, for draws that belong to no example (prior samples).
 
     Args:
@@ -110,7 +114,7 @@ def row_ids(num_rows: int, seed) -> tf.Tensor:
     return fold(tf.cast(rows, tf.uint32), seed)
 
 
-def fold(ids: tf.Tensor, seed, step=0) -> tf.Tensor:
+def fold(ids: tf.Tensor, seed: int | tf.Tensor, step: int | tf.Tensor = 0) -> tf.Tensor:
     """Ids of another stream of random numbers: one for each (seed, step).
 
     Args:
@@ -125,7 +129,7 @@ def fold(ids: tf.Tensor, seed, step=0) -> tf.Tensor:
     return tf.stack(threefry2x32((ids[:, 0], ids[:, 1]), counter), axis=1)
 
 
-def _uniform_pairs(ids: tf.Tensor, num_pairs: int):
+def _uniform_pairs(ids: tf.Tensor, num_pairs: int) -> list[tf.Tensor]:
     """Two float32 `[B, num_pairs]` in (0, 1); the first columns do not depend on `num_pairs`."""
     counter = tf.cast(tf.range(num_pairs), tf.uint32)[tf.newaxis]
     pair = threefry2x32((ids[:, :1], ids[:, 1:]), (counter, tf.zeros_like(counter)))
@@ -135,18 +139,18 @@ def _uniform_pairs(ids: tf.Tensor, num_pairs: int):
     return [tf.cast(2 * k + 1, tf.float32) * 2.0**-24 for k in numerators]
 
 
-def _rows(pair, shape) -> tf.Tensor:
+def _rows(pair: Sequence[tf.Tensor], shape: Sequence[int] | tf.TensorShape) -> tf.Tensor:
     size = int(np.prod(shape))
     interleaved = tf.reshape(tf.stack(pair, axis=-1), [-1, 2 * ((size + 1) // 2)])
     return tf.reshape(interleaved[:, :size], [-1, *shape])
 
 
-def uniform(ids: tf.Tensor, shape) -> tf.Tensor:
+def uniform(ids: tf.Tensor, shape: Sequence[int] | tf.TensorShape) -> tf.Tensor:
     """Uniform noise in the open interval (0, 1), float32 `[B, *shape]`, row by row from `ids`."""
     return _rows(_uniform_pairs(ids, (int(np.prod(shape)) + 1) // 2), shape)
 
 
-def normal(ids: tf.Tensor, shape) -> tf.Tensor:
+def normal(ids: tf.Tensor, shape: Sequence[int] | tf.TensorShape) -> tf.Tensor:
     """Standard normal noise, float32 `[B, *shape]`, row by row from `ids`.
 
     By the Box-Muller transform of 23-bit uniform numbers, so that |noise| < 5.8.

@@ -9,6 +9,7 @@ Reference: Rybkin et al. 2021, Eq. 3 and 4.
 import math
 
 import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
 
 from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS
 
@@ -20,7 +21,7 @@ WRITTEN_LOSSES = (
 )
 
 
-def elbo(distortion, rate):
+def elbo(distortion: TensorLike, rate: TensorLike) -> TensorLike:
     """Evidence lower bound, `-(distortion + rate)`, nats per example: larger is better.
 
     Args:
@@ -35,7 +36,7 @@ def elbo(distortion, rate):
     return -(distortion + rate)
 
 
-def iwae_bound(log_weights, axis: int = 0):
+def iwae_bound(log_weights: TensorLike, axis: int = 0) -> tf.Tensor:
     """Importance-weighted bound on `log p(x)`, `log mean_k exp(log_weights_k)`.
 
     Equals the (single-sample) elbo for one sample and rises in expectation with the number of
@@ -55,7 +56,7 @@ def iwae_bound(log_weights, axis: int = 0):
     return tf.reduce_logsumexp(log_weights, axis=axis) - tf.math.log(num_samples)
 
 
-def bits_per_dim(nll, num_dims: int, convention: str):
+def bits_per_dim(nll: TensorLike, num_dims: int | tf.Tensor, convention: str) -> TensorLike:
     """Bits per dimension of 8-bit data from a negative log-likelihood (or its bound).
 
     * `"mass"`: `nll` is of the 8-bit values themselves: `nll / (D log 2)`.
@@ -84,7 +85,7 @@ def gaussian_floor(num_dims: int) -> float:
     return 0.5 * num_dims * math.log(2.0 * math.pi)
 
 
-def optimal_distortion(variance, num_dims: int):
+def optimal_distortion(variance: TensorLike, num_dims: int) -> tf.Tensor:
     """Mean distortion of a Gaussian at its optimal variance, `(D / 2)(log(2 pi s^2) + 1)` nats.
 
     Source: Rybkin et al. 2021, Eq. 5 (as the variance), substituted in Eq. 2.
@@ -93,7 +94,7 @@ def optimal_distortion(variance, num_dims: int):
     return 0.5 * num_dims * (tf.math.log(2.0 * math.pi * variance) + 1.0)
 
 
-def beta_equivalent(scale, beta: float = 1.0):
+def beta_equivalent(scale: TensorLike, beta: float = 1.0) -> TensorLike:
     """The beta of `squared error + beta * rate` with the same optimum: `2 * scale**2 * beta`.
 
     Source: Rybkin et al. 2021, Sec. 3.1 and Table 1 (`scale = sqrt(beta / 2)`).
@@ -148,7 +149,7 @@ def scale_to_beta(scale: float, written_loss: str, num_dims: int) -> float:
     return scale**2 / _variance_per_beta(written_loss, num_dims)
 
 
-def free_bits(rate_groups, batch_mean, minimum: float):
+def free_bits(rate_groups: tf.Tensor, batch_mean: tf.Tensor, minimum: float) -> tf.Tensor:
     """Rate for the objective when each group is granted `minimum` nats for free.
 
     `sum_g max(minimum, mean over the batch of KL_g)`, written per example: a group whose batch mean

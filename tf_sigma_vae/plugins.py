@@ -11,6 +11,7 @@ import inspect
 import pkgutil
 import types
 from collections.abc import Collection
+from typing import Any
 
 PACKAGE = "tf_sigma_vae"
 KINDS = {
@@ -53,7 +54,7 @@ def find_module(kind: str, name: str) -> types.ModuleType:
     return importlib.import_module(f"{PACKAGE}.{kind}.{name}")
 
 
-def find(kind: str, name: str) -> type:
+def find(kind: str, name: str) -> type[Any]:
     """The plug-in's class: the CamelCase form of its module's name.
 
     Raises:
@@ -72,7 +73,8 @@ def options(cls: type) -> dict[str, object]:
 
     What has no default is given by the model; Keras's own (`name`, `dtype`) do not count.
     """
-    parameters = inspect.signature(cls.__init__).parameters.values()
+    # Mypy takes `cls.__init__` for that of an instance, which could be another class's.
+    parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
     variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     named = [p for p in parameters if p.kind not in variadic and p.default is not p.empty]
     return {p.name: p.default for p in named if p.name not in ("self", "name", "dtype")}

@@ -10,12 +10,16 @@ its share in parts, one after the other, to save memory. A statistic of the batc
 """
 
 import threading
+from abc import abstractmethod
 from collections.abc import Callable
+from typing import Any, Self
 
 import tensorflow as tf
 
 # Each replica's step is traced in a thread of its own.
 _thread = threading.local()
+
+_Then = Callable[[tf.Tensor], None] | None
 
 
 def replica_sum(
@@ -43,7 +47,7 @@ def replica_sum(
     return _sum_over_replicas(value, then)
 
 
-def global_count(num_examples) -> tf.Tensor:
+def global_count(num_examples: int | tf.Tensor) -> tf.Tensor:
     """Number of examples of the global batch, a float32 scalar.
 
     Args:
@@ -62,13 +66,21 @@ def is_collecting() -> bool:
 class _Batch:
     """A context in which `replica_sum` and `global_count` answer for a step."""
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._outer = _current()
         _thread.batch = self
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: object) -> None:
         _thread.batch = self._outer
+
+    @abstractmethod
+    def sum(self, value: tf.Tensor, then: _Then, needed: bool | tf.Tensor) -> tf.Tensor:
+        """See `replica_sum`."""
+
+    @abstractmethod
+    def count(self, num_examples: tf.Tensor) -> tf.Tensor:
+        """See `global_count`."""
 
 
 class WholeBatch(_Batch):
@@ -78,7 +90,7 @@ class WholeBatch(_Batch):
       num_examples: Of the global batch, float32 scalar.
     """
 
-    def __init__(self, num_examples):
+    def __init__(self, num_examples: int | tf.Tensor) -> None:
         """Counts the examples.
 
         Args:
@@ -86,11 +98,11 @@ class WholeBatch(_Batch):
         """
         self.num_examples = _all_reduce(tf.cast(num_examples, tf.float32))
 
-    def sum(self, value, then, needed):
+    def sum(self, value: tf.Tensor, then: _Then, needed: bool | tf.Tensor) -> tf.Tensor:
         """See `replica_sum`."""
         return _sum_over_replicas(value, then)
 
-    def count(self, num_examples):
+    def count(self, num_examples: tf.Tensor) -> tf.Tensor:
         """See `global_count`."""
         return self.num_examples
 
@@ -102,9 +114,11 @@ class Collecting(_Batch):
       sums: What the part adds to each sum, in the order in which they were asked for.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Starts with no sums."""
-        self.sums, self._then, self._needed = [], [], []
+        self.sums: list[tf.Tensor] = []
+        self._then: list[_Then] = []
+        self._needed: list[bool | tf.Tensor] = []
 
     @property
     def needed(self) -> bool | tf.Tensor:
@@ -113,18 +127,18 @@ class Collecting(_Batch):
             return True
         return tf.reduce_any(tf.stack(self._needed))
 
-    def sum(self, value, then, needed):
+    def sum(self, value: tf.Tensor, then: _Then, needed: bool | tf.Tensor) -> tf.Tensor:
         """See `replica_sum`."""
         self.sums.append(value)
         self._then.append(then)
         self._needed.append(needed)
         return value
 
-    def count(self, num_examples):
+    def count(self, num_examples: tf.Tensor) -> tf.Tensor:
         """See `global_count`."""
         return num_examples
 
-    def totals(self, sums: list[tf.Tensor], num_examples) -> "Totals":
+    def totals(self, sums: list[tf.Tensor], num_examples: int | tf.Tensor) -> "Totals":
         """Adds over the replicas, in one collective, and lets the callers change their variables.
 
         Args:
@@ -152,7 +166,7 @@ class Totals(_Batch):
       num_examples: Of the global batch, float32 scalar.
     """
 
-    def __init__(self, totals: list[tf.Tensor], num_examples: tf.Tensor):
+    def __init__(self, totals: list[tf.Tensor], num_examples: tf.Tensor) -> None:
         """Keeps the sums.
 
         Args:
@@ -161,15 +175,15 @@ class Totals(_Batch):
         """
         self._totals, self.num_examples = totals, num_examples
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._next = iter(self._totals)
         return super().__enter__()
 
-    def sum(self, value, then, needed):
+    def sum(self, value: tf.Tensor, then: _Then, needed: bool | tf.Tensor) -> tf.Tensor:
         """See `replica_sum`; the variables were changed before."""
         return tf.ensure_shape(next(self._next), value.shape)
 
-    def count(self, num_examples):
+    def count(self, num_examples: tf.Tensor) -> tf.Tensor:
         """See `global_count`."""
         return self.num_examples
 
@@ -178,14 +192,14 @@ def _current() -> _Batch | None:
     return getattr(_thread, "batch", None)
 
 
-def _sum_over_replicas(value, then):
+def _sum_over_replicas(value: tf.Tensor, then: _Then) -> tf.Tensor:
     total = _all_reduce(value)
     if then is not None:
         then(total)
     return total
 
 
-def _all_reduce(value):
+def _all_reduce(value: tf.Tensor) -> tf.Tensor:
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return value
@@ -200,6 +214,6 @@ def num_workers(strategy: tf.distribute.Strategy) -> int:
     return max(sum(len(tasks) for tasks in jobs.values()), 1)
 
 
-def host_value(variable):
+def host_value(variable: tf.Variable) -> Any:
     """Value of a scalar variable as a Python number, whether or not replicas mirror it."""
     return tf.convert_to_tensor(variable).numpy().item()

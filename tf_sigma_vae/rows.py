@@ -5,11 +5,15 @@ the shares equal to within one row whatever `B` is.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
 
 
-def share(num_rows, replica: int, num_replicas: int):
+def share(
+    num_rows: int | tf.Tensor, replica: int, num_replicas: int
+) -> tuple[int | tf.Tensor, int | tf.Tensor]:
     """First row and end of a replica's rows.
 
     Args:
@@ -50,26 +54,26 @@ def over_replicas(
             return tf.function(function, reduce_retracing=True)
         return tf.function(function, input_signature=signature)
 
-    def gathered(*own, **common):
+    def gathered(*own: Any, **common: Any) -> Any:
         everywhere = tf.distribute.get_replica_context().all_gather
         return tf.nest.map_structure(lambda v: everywhere(v, axis=0), function(*own, **common))
 
     @tf.function(reduce_retracing=True)
-    def on_replicas(own, common):
+    def on_replicas(own: Any, common: dict[str, Any]) -> Any:
         return strategy.run(gathered, args=own, kwargs=common)
 
-    def shares(x):
+    def shares(x: TensorLike) -> tf.distribute.DistributedValues:
         x = tf.convert_to_tensor(x)
         missing = -len(x) % num_replicas if equal_shares else 0
         x = tf.concat([x, tf.repeat(x[-1:], missing, axis=0)], axis=0)
 
-        def own(context):
+        def own(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
             first, end = share(len(x), context.replica_id_in_sync_group, num_replicas)
             return x[first:end]
 
         return strategy.experimental_distribute_values_from_function(own)
 
-    def on_batch(*batch, **common):
+    def on_batch(*batch: Any, **common: Any) -> Any:
         num_rows = len(tf.nest.flatten(batch)[0])
         results = on_replicas(tf.nest.map_structure(shares, batch), common)
         local = strategy.experimental_local_results

@@ -12,6 +12,7 @@ All are means of p(x|z) but where the decoder's noise is asked for. Frames of th
 drawn: they are given (Denton & Fergus 2018, Sec. 4).
 """
 
+import keras
 import numpy as np
 
 from tf_sigma_vae import image_grid
@@ -25,7 +26,7 @@ def unit_interval(clips: np.ndarray) -> np.ndarray:
     return np.asarray(clips, np.float32) / np.float32(255.0)
 
 
-def reconstructions(model, clips: np.ndarray, seed: int = 0) -> np.ndarray:
+def reconstructions(model: keras.Model, clips: np.ndarray, seed: int = 0) -> np.ndarray:
     """True frames, their mean reconstructions, and those with the decoder's noise.
 
     Args:
@@ -43,7 +44,7 @@ def reconstructions(model, clips: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def rollouts(
-    model,
+    model: keras.Model,
     context: np.ndarray,
     num_frames: int,
     noise_ids: np.ndarray,
@@ -70,13 +71,13 @@ def rollouts(
     return frames.reshape(num_clips, num_samples, *frames.shape[1:])
 
 
-def mean_rollouts(model, context: np.ndarray, num_frames: int) -> np.ndarray:
+def mean_rollouts(model: keras.Model, context: np.ndarray, num_frames: int) -> np.ndarray:
     """The rollout of the prior's means, uint8 `[B, n, H, W, C]`; see `rollouts`."""
     ids = model.rollout_noise_ids(unit_interval(context), 1)
     return rollouts(model, context, num_frames, ids, temperature=0.0)[:, 0]
 
 
-def posterior_rollouts(model, clips: np.ndarray) -> np.ndarray:
+def posterior_rollouts(model: keras.Model, clips: np.ndarray) -> np.ndarray:
     """Mean frames with z ~ q(z|x) and own frames fed back: uint8 `[B, T - c, H, W, C]`.
 
     Args:
@@ -90,7 +91,7 @@ def posterior_rollouts(model, clips: np.ndarray) -> np.ndarray:
     return _in_parts(model, context, z.shape[2], ids, {}, latents=z)
 
 
-def strip(model, clips: np.ndarray) -> np.ndarray:
+def strip(model: keras.Model, clips: np.ndarray) -> np.ndarray:
     """One picture of truth, one-step reconstruction and mean rollout of each clip, in rows.
 
     Args:
@@ -108,7 +109,12 @@ def strip(model, clips: np.ndarray) -> np.ndarray:
 
 
 def _in_parts(
-    model, context: np.ndarray, num_frames: int, ids: np.ndarray, options: dict, latents=None
+    model: keras.Model,
+    context: np.ndarray,
+    num_frames: int,
+    ids: np.ndarray,
+    options: dict,
+    latents: np.ndarray | None = None,
 ) -> np.ndarray:
     """Mean frames of one rollout for each row, of as many rows at once as fit: `[R, n, H, W, C]`.
 

@@ -59,7 +59,15 @@ class Workdir:
       tensorboard: Folder of the event files.
     """
 
-    def __init__(self, path: str):
+    config_file: str
+    metrics_file: str
+    checkpoints: str
+    model_file: str
+    evaluation_file: str
+    samples: str
+    tensorboard: str
+
+    def __init__(self, path: str) -> None:
         """Names the files; touches nothing."""
         self.path = os.fspath(path)
         names = {
