@@ -6,15 +6,16 @@ get depends on how many there are.
 
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow.types.experimental import TensorLike
 
 
-def softmax(logits) -> tf.Tensor:
+def softmax(logits: tf.Tensor) -> tf.Tensor:
     """Probabilities over the last axis, of logits of any rank: TensorFlow's own takes five axes."""
     rows = tf.reshape(logits, [-1, logits.shape[-1]])
     return tf.reshape(tf.nn.softmax(rows), tf.shape(logits))
 
 
-def sample(logits, num_samples, seed) -> tf.Tensor:
+def sample(logits: tf.Tensor, num_samples: int | tf.Tensor, seed: TensorLike) -> tf.Tensor:
     """Draws categories by inverting the CDF, with one uniform number a draw.
 
     Args:

@@ -29,7 +29,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(2 * _REACH)
 """Gauss's rule on (-1, 1), of as many nodes as a narrow logistic has edges on one side."""
 
 
-def log_mass(level, loc, log_scale) -> tf.Tensor:
+def log_mass(level: tf.Tensor, loc: tf.Tensor, log_scale: tf.Tensor) -> tf.Tensor:
     """Log-mass of the grey level `level`, 0 ... 255, of a shape that broadcasts to `loc`'s."""
     inverse_scale = tf.exp(-log_scale)
     lower = ((level - 0.5) / LAST_LEVEL - loc) * inverse_scale
@@ -42,7 +42,7 @@ def log_mass(level, loc, log_scale) -> tf.Tensor:
     return inside - has_upper * tf.nn.softplus(-upper) - has_lower * tf.nn.softplus(lower)
 
 
-def mean(loc, log_scale) -> tf.Tensor:
+def mean(loc: tf.Tensor, log_scale: tf.Tensor) -> tf.Tensor:
     """`E[k] / 255`, within 1e-6 of a grey level; float32 rounds by 1e-7 of the scale more.
 
     `E[k] = sum_j P(k > j)` over the 255 inner edges. Scales below a grey level are summed over the
@@ -54,7 +54,7 @@ def mean(loc, log_scale) -> tf.Tensor:
     first = tf.clip_by_value(tf.round(levels), _REACH, LAST_LEVEL - _REACH) - _REACH
     distance = (levels - first) / scale
 
-    def add_edge(edge, total):
+    def add_edge(edge: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         middle = tf.cast(edge, loc.dtype) + 0.5
         return edge + 1, total + tf.sigmoid(distance - middle / scale)
 
@@ -72,7 +72,7 @@ def mean(loc, log_scale) -> tf.Tensor:
     return total / LAST_LEVEL
 
 
-def _sum_over_edges(loc, scale) -> tf.Tensor:
+def _sum_over_edges(loc: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
     """`sum_{j < 255} sigmoid((loc - j - 1/2) / scale)` for scales of one and more.
 
     The midpoint rule by Euler and Maclaurin: the integral, corrected at both ends by the odd
@@ -94,7 +94,7 @@ def _sum_over_edges(loc, scale) -> tf.Tensor:
     return total
 
 
-def variance(loc, log_scale) -> tf.Tensor:
+def variance(loc: tf.Tensor, log_scale: tf.Tensor) -> tf.Tensor:
     """`Var[k] / 255^2`, within a relative 1e-5; exactly 0 where all mass is rounded to one level.
 
     Around the median `m`, a grey level, all terms of
@@ -113,7 +113,9 @@ def variance(loc, log_scale) -> tf.Tensor:
     return tf.maximum(value, 0.0) / LAST_LEVEL**2
 
 
-def _moments_beyond(shift, scale, last) -> tuple[tf.Tensor, tf.Tensor]:
+def _moments_beyond(
+    shift: tf.Tensor, scale: tf.Tensor, last: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """`sum_j P_j` and `sum_j (2 j + 1) P_j` over `0 <= j < last`: the edges on one side of a level.
 
     `P_j = sigmoid((shift - j - 1/2) / scale)`. Narrow logistics are summed over the nearest edges;
@@ -125,7 +127,9 @@ def _moments_beyond(shift, scale, last) -> tuple[tf.Tensor, tf.Tensor]:
     length = tf.minimum(last, _TAIL * wide)
     nodes, weights = (tf.constant(a, shift.dtype) for a in (0.5 + 0.5 * _NODES, 0.5 * _WEIGHTS))
 
-    def add_node(number, first, second):
+    def add_node(
+        number: tf.Tensor, first: tf.Tensor, second: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         edge = tf.cast(number, shift.dtype) + 0.5
         offset = tf.where(is_wide, length * nodes[number], edge)
         weight = tf.where(is_wide, length * weights[number], tf.cast(edge < last, shift.dtype))
@@ -146,7 +150,9 @@ def _moments_beyond(shift, scale, last) -> tuple[tf.Tensor, tf.Tensor]:
     return first, second
 
 
-def _end_correction(shift, scale, offset) -> tuple[tf.Tensor, tf.Tensor]:
+def _end_correction(
+    shift: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """`-f' / 24 + 7 f''' / 5760` at `t = offset`, of `f = s(t)` and of `f = 2 t s(t)`.
 
     `s(t) = sigmoid((shift - t) / scale)`; the terms of Euler and Maclaurin for the midpoint rule.

@@ -2,20 +2,20 @@
 
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae.distributions.bin_mass import assert_grey_levels, in_float64
-
-tfd = tfp.distributions
 
 
 class GreyLevelDistribution(tfd.Distribution):
     """A mass on the grey levels; with `validate_args`, scored values must be grey levels."""
 
-    def bin_log_mass(self, x) -> tf.Tensor:
+    def bin_log_mass(self, x: TensorLike) -> tf.Tensor:
         """`log_prob` of `x = k / 255`, in float64 whatever the type of the parameters, nats."""
         return in_float64(self).log_prob(tf.cast(x, tf.float64))
 
-    def _sample_control_dependencies(self, value):
+    def _sample_control_dependencies(self, value: tf.Tensor) -> list[tf.Operation]:
         """Checks of `validate_args`."""
         check = assert_grey_levels(value) if self.validate_args else None
         return [] if check is None else [check]
@@ -28,11 +28,11 @@ class LogitsDistribution(GreyLevelDistribution):
 
     def __init__(
         self,
-        logits,
+        logits: TensorLike,
         validate_args: bool = False,
         allow_nan_stats: bool = True,
         name: str | None = None,
-    ):
+    ) -> None:
         """Builds the distribution.
 
         Args:
@@ -66,7 +66,9 @@ class LogitsDistribution(GreyLevelDistribution):
             )
 
     @classmethod
-    def _parameter_properties(cls, dtype, num_classes=None):
+    def _parameter_properties(
+        cls, dtype: tf.DType | None, num_classes: int | None = None
+    ) -> dict[str, tfp.util.ParameterProperties]:
         """The last axis of the logits is none of the batch."""
         return dict(logits=tfp.util.ParameterProperties(event_ndims=1))
 
@@ -75,8 +77,8 @@ class LogitsDistribution(GreyLevelDistribution):
         """`[B..., num_logits]`."""
         return self._logits
 
-    def _event_shape(self):
+    def _event_shape(self) -> tf.TensorShape:
         return tf.TensorShape([])
 
-    def _event_shape_tensor(self):
+    def _event_shape_tensor(self) -> tf.Tensor:
         return tf.constant([], tf.int32)

@@ -10,6 +10,8 @@ integral is taken by the trapezoidal rule in `t`, with `l = peak + width sinh(t)
 the peak and follows the tail, exponential in `l`, until it is negligible.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -23,7 +25,9 @@ _REACH = 4.5
 _NUM_NODES = 41
 
 
-def log_mass(loc, concentration, scale, x, event_axes: list[int]) -> tf.Tensor:
+def log_mass(
+    loc: tf.Tensor, concentration: tf.Tensor, scale: tf.Tensor, x: tf.Tensor, event_axes: list[int]
+) -> tf.Tensor:
     """Log-mass of 8-bit images.
 
     Args:
@@ -40,7 +44,7 @@ def log_mass(loc, concentration, scale, x, event_axes: list[int]) -> tf.Tensor:
     near, far = _edges(loc, x)
     column = tf.concat([tf.shape(concentration), tf.ones([len(event_axes)], tf.int32)], axis=0)
 
-    def log_integrand(log_variance):
+    def log_integrand(log_variance: tf.Tensor) -> tf.Tensor:
         variance = tf.exp(log_variance)
         precision = tf.reshape(tf.exp(-0.5 * log_variance), column)
         masses = tf.reduce_sum(_log_interval(near * precision, far * precision), axis=event_axes)
@@ -54,7 +58,7 @@ def log_mass(loc, concentration, scale, x, event_axes: list[int]) -> tf.Tensor:
     width = _width(log_integrand, peak, step, 1.0 / tf.sqrt(concentration))
     nodes = np.linspace(-_REACH, _REACH, _NUM_NODES)
 
-    def node(t):
+    def node(t: tf.Tensor) -> tf.Tensor:
         return log_integrand(peak + width * tf.sinh(t)) + tf.math.log(tf.cosh(t))
 
     # One node at a time: the memory of one, whatever their number.
@@ -63,7 +67,7 @@ def log_mass(loc, concentration, scale, x, event_axes: list[int]) -> tf.Tensor:
     return tf.minimum(tf.reduce_logsumexp(values, axis=0) + spacing, 0.0)
 
 
-def _edges(loc, x) -> tuple[tf.Tensor, tf.Tensor]:
+def _edges(loc: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Edges of the bin relative to the mean, the right one first, mirrored to lie on the left.
 
     The CDFs of a bin in the right tail are close to one and lose their difference; mirrored they
@@ -77,20 +81,22 @@ def _edges(loc, x) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.where(is_right, -lower, upper), tf.where(is_right, -upper, lower)
 
 
-def _log_interval(near, far) -> tf.Tensor:
+def _log_interval(near: tf.Tensor, far: tf.Tensor) -> tf.Tensor:
     """`log(Phi(near) - Phi(far))` for `far < near` with `far + near <= 0`."""
     log_near = _log_ndtr(near)
     gap = tf.maximum(log_near - _log_ndtr(far), 1e-300)
     return log_near + tf.math.log(-tf.math.expm1(-gap))
 
 
-def _log_ndtr(value) -> tf.Tensor:
+def _log_ndtr(value: tf.Tensor) -> tf.Tensor:
     """Log of the standard normal CDF."""
     zero, one = tf.zeros([], value.dtype), tf.ones([], value.dtype)
     return tfp.distributions.Normal(zero, one).log_cdf(value)
 
 
-def _bracket(concentration, scale, squared_error, num_dims) -> tuple[tf.Tensor, tf.Tensor]:
+def _bracket(
+    concentration: tf.Tensor, scale: tf.Tensor, squared_error: tf.Tensor, num_dims: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Two values of `l` between which the integrand has its peak, each `[B]`.
 
     The slope of the prior in `l` is `b / v - a`. A bin of width zero at the distance r of the mean
@@ -104,17 +110,30 @@ def _bracket(concentration, scale, squared_error, num_dims) -> tuple[tf.Tensor, 
     return low - 1.0, tf.math.log(tf.maximum(by_bins, by_tails)) + 1.0
 
 
-def _highest(function, low, high, tolerance) -> tf.Tensor:
+def _highest(
+    function: Callable[[tf.Tensor], tf.Tensor],
+    low: tf.Tensor,
+    high: tf.Tensor,
+    tolerance: tf.Tensor,
+) -> tf.Tensor:
     """Where a function of one peak is highest, to a tolerance, by golden sections; all `[B]`."""
 
-    def inner(low, high):
+    def inner(low: tf.Tensor, high: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         part = _GOLDEN * (high - low)
         return high - part, low + part
 
-    def go_on(step, low, high, *_):
+    def go_on(step: tf.Tensor, low: tf.Tensor, high: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
         return (step < _MAX_SEARCH_STEPS) & tf.reduce_any(high - low > tolerance)
 
-    def shrink(step, low, high, left, right, at_left, at_right):
+    def shrink(
+        step: tf.Tensor,
+        low: tf.Tensor,
+        high: tf.Tensor,
+        left: tf.Tensor,
+        right: tf.Tensor,
+        at_left: tf.Tensor,
+        at_right: tf.Tensor,
+    ) -> tuple[tf.Tensor, ...]:
         goes_left = at_left > at_right
         low, high = tf.where(goes_left, low, left), tf.where(goes_left, right, high)
         new_left, new_right = inner(low, high)
@@ -132,7 +151,12 @@ def _highest(function, low, high, tolerance) -> tf.Tensor:
     return 0.5 * (low + high)
 
 
-def _width(log_integrand, peak, step, widest) -> tf.Tensor:
+def _width(
+    log_integrand: Callable[[tf.Tensor], tf.Tensor],
+    peak: tf.Tensor,
+    step: tf.Tensor,
+    widest: tf.Tensor,
+) -> tf.Tensor:
     """Width of the peak from its curvature, between `step` and `widest`, `[B]`."""
     drop = 2.0 * log_integrand(peak) - log_integrand(peak + step) - log_integrand(peak - step)
     return tf.clip_by_value(step / tf.sqrt(tf.maximum(drop, 1e-12)), step, tf.maximum(step, widest))

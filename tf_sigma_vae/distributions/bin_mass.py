@@ -5,12 +5,11 @@ masses sum to one. The value `k / 255`, by which images are scaled to [0, 1], li
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
-
-tfd = tfp.distributions
+from tensorflow_probability import distributions as tfd
 
 GREY_LEVELS = 256
 """Levels of 8-bit data: level `k` occupies the bin `[k, k + 1] / 256` of the unit interval."""
@@ -29,7 +28,9 @@ def grey_level(x: tf.Tensor) -> tf.Tensor:
     return tf.round(x * (GREY_LEVELS - 1))
 
 
-def assert_grey_levels(x: tf.Tensor, message: str = "values must be k / 255"):
+def assert_grey_levels(
+    x: tf.Tensor, message: str = "values must be k / 255"
+) -> tf.Operation | None:
     """Checks that values are grey levels `k / 255`.
 
     Args:
@@ -57,7 +58,7 @@ def in_float64(distribution: tfd.Distribution) -> tfd.Distribution:
     return type(distribution)(**parameters)
 
 
-def _is_floating(value) -> bool:
+def _is_floating(value: Any) -> bool:
     if isinstance(value, (float, np.ndarray, np.generic)):
         return np.issubdtype(np.asarray(value).dtype, np.floating)
     return tf.is_tensor(value) and value.dtype.is_floating

@@ -15,16 +15,18 @@ here, so that its coefficients, which have no unit, are these.
 Source: Salimans et al. 2017 (PixelCNN++), Sec. 2.1 and 2.2.
 """
 
+from collections.abc import Iterator, Sequence
+
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae.distributions import _categorical, _discretized_logistic
 from tf_sigma_vae.distributions._discretized_logistic import LAST_LEVEL
 from tf_sigma_vae.distributions._grey_levels import GreyLevelDistribution
 from tf_sigma_vae.distributions.bin_mass import in_float64
 from tf_sigma_vae.distributions.grey_level_cdf import LevelCdf, with_ends
-
-tfd = tfp.distributions
 
 
 class DiscretizedLogisticMixture(GreyLevelDistribution):
@@ -35,14 +37,14 @@ class DiscretizedLogisticMixture(GreyLevelDistribution):
 
     def __init__(
         self,
-        logits,
-        loc,
-        log_scale,
-        coefficients=None,
+        logits: TensorLike,
+        loc: TensorLike,
+        log_scale: TensorLike,
+        coefficients: TensorLike | None = None,
         validate_args: bool = False,
         allow_nan_stats: bool = True,
         name: str = "DiscretizedLogisticMixture",
-    ):
+    ) -> None:
         """Builds the distribution.
 
         Args:
@@ -93,7 +95,9 @@ class DiscretizedLogisticMixture(GreyLevelDistribution):
                 )
 
     @classmethod
-    def _parameter_properties(cls, dtype, num_classes=None):
+    def _parameter_properties(
+        cls, dtype: tf.DType | None, num_classes: int | None = None
+    ) -> dict[str, tfp.util.ParameterProperties]:
         """Declares which axes of each parameter belong to the event."""
         return dict(
             logits=tfp.util.ParameterProperties(event_ndims=1),
@@ -122,13 +126,13 @@ class DiscretizedLogisticMixture(GreyLevelDistribution):
         """Couplings of the channels, `[B..., C (C - 1) / 2, K]`, or None."""
         return self._coefficients
 
-    def _event_shape(self):
+    def _event_shape(self) -> tf.TensorShape:
         return self._loc.shape[-2:-1]
 
-    def _event_shape_tensor(self):
+    def _event_shape_tensor(self) -> tf.Tensor:
         return tf.constant(self._loc.shape[-2:-1].as_list(), tf.int32)
 
-    def _by_channel(self):
+    def _by_channel(self) -> Iterator[tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]]:
         """Each channel's location and log-scale `[B..., K]`, and its coefficients."""
         locs, log_scales = tf.unstack(self._loc, axis=-2), tf.unstack(self._log_scale, axis=-2)
         pairs = []
@@ -138,14 +142,16 @@ class DiscretizedLogisticMixture(GreyLevelDistribution):
             first = channel * (channel - 1) // 2
             yield loc, log_scale, pairs[first : first + channel]
 
-    def _log_prob(self, value):
+    def _log_prob(self, value: tf.Tensor) -> tf.Tensor:
         log_prob = tf.nn.log_softmax(self._logits)
         for level, loc, log_scale in self._given_earlier_channels(value):
             log_prob += _discretized_logistic.log_mass(level, loc, log_scale)
         # The logarithm of a sum of masses can round to above that of one.
         return tf.minimum(tf.reduce_logsumexp(log_prob, axis=-1), 0.0)
 
-    def _given_earlier_channels(self, value):
+    def _given_earlier_channels(
+        self, value: tf.Tensor
+    ) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
         """Each channel's level `[B..., 1]`, coupled location and log-scale `[B..., K]`."""
         # Channel by channel: the largest temporary is [B..., K], and K is the innermost axis.
         levels = tf.clip_by_value(tf.round(value * LAST_LEVEL), 0.0, LAST_LEVEL)
@@ -154,7 +160,7 @@ class DiscretizedLogisticMixture(GreyLevelDistribution):
             loc = _coupled(loc, coefficients, [before / LAST_LEVEL for before in levels])
             yield level, loc, log_scale
 
-    def grey_level_cdf(self, x) -> LevelCdf:
+    def grey_level_cdf(self, x: TensorLike) -> LevelCdf:
         """See `distributions.grey_level_cdf`; of each channel given the pixel's channels before it.
 
             P(K_c <= k) = sum_i w_ic F((k + 1/2) / 255),    w_ic ~ pi_i prod_{c' < c} P_i(k_c'),
@@ -169,7 +175,7 @@ class DiscretizedLogisticMixture(GreyLevelDistribution):
         """
         return in_float64(self)._conditional_cdf(tf.cast(x, tf.float64))
 
-    def _conditional_cdf(self, x) -> LevelCdf:
+    def _conditional_cdf(self, x: tf.Tensor) -> LevelCdf:
         log_weights, weights, locs, inverse_scales = self._logits, [], [], []
         for level, loc, log_scale in self._given_earlier_channels(x):
             weights.append(tf.nn.softmax(log_weights))
@@ -180,13 +186,13 @@ class DiscretizedLogisticMixture(GreyLevelDistribution):
             tf.stack(by_channel, axis=-2) for by_channel in (weights, locs, inverse_scales)
         )
 
-        def at(level):
+        def at(level: tf.Tensor) -> tf.Tensor:
             edge = (level[..., tf.newaxis] + 0.5) / LAST_LEVEL
             return tf.reduce_sum(weights * tf.sigmoid((edge - locs) * inverse_scales), axis=-1)
 
         return with_ends(at)
 
-    def _sample_n(self, n, seed=None):
+    def _sample_n(self, n: int | tf.Tensor, seed: TensorLike | None = None) -> tf.Tensor:
         component_seed, *noise_seeds = tfp.random.split_seed(seed, n=1 + self._loc.shape[-2])
         batch = self.batch_shape_tensor()
         num_components = self._logits.shape[-1]
@@ -194,10 +200,10 @@ class DiscretizedLogisticMixture(GreyLevelDistribution):
         component = _categorical.sample(logits, n, component_seed)
         chosen = tf.one_hot(component, num_components, dtype=self.dtype)
 
-        def of_component(parameter):
+        def of_component(parameter: tf.Tensor) -> tf.Tensor:
             return tf.reduce_sum(chosen * parameter, axis=-1)
 
-        x = []
+        x: list[tf.Tensor] = []
         for noise_seed, (loc, log_scale, coefficients) in zip(
             noise_seeds, self._by_channel(), strict=True
         ):
@@ -211,7 +217,7 @@ class DiscretizedLogisticMixture(GreyLevelDistribution):
             x.append(tf.round(tf.clip_by_value(continuous, 0.0, 1.0) * LAST_LEVEL) / LAST_LEVEL)
         return tf.stack(x, axis=-1)
 
-    def _mean(self):
+    def _mean(self) -> tf.Tensor:
         """Mean of each channel, `[B..., C]`.
 
         Exact (to 1e-6 of a grey level) for the first channel, and for all without coefficients. A
@@ -223,7 +229,7 @@ class DiscretizedLogisticMixture(GreyLevelDistribution):
         means, _ = self._component_means()
         return self._mixed(means)
 
-    def _variance(self):
+    def _variance(self) -> tf.Tensor:
         """Variance of each channel, `[B..., C]`.
 
         Exact (to a relative 1e-5) for the first channel, and for all without coefficients. In a
@@ -234,7 +240,7 @@ class DiscretizedLogisticMixture(GreyLevelDistribution):
         """
         means, locs = self._component_means()
         # The lower triangle of a component's covariances, row by row.
-        rows = []
+        rows: list[list[tf.Tensor]] = []
         for channel, (_, log_scale, coefficients) in enumerate(self._by_channel()):
             row = []
             for other in range(len(coefficients)):
@@ -249,28 +255,31 @@ class DiscretizedLogisticMixture(GreyLevelDistribution):
         squares = [(mean - center) ** 2 for mean, center in zip(means, overall, strict=True)]
         return self._mixed([row[-1] + square for row, square in zip(rows, squares, strict=True)])
 
-    def _component_means(self) -> tuple[list, list]:
+    def _component_means(self) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Each channel's mean in the components, `[B..., K]`, and its location at those before."""
-        means, locs = [], []
+        means: list[tf.Tensor] = []
+        locs: list[tf.Tensor] = []
         for loc, log_scale, coefficients in self._by_channel():
             locs.append(_coupled(loc, coefficients, means))
             means.append(_discretized_logistic.mean(locs[-1], log_scale))
         return means, locs
 
-    def _mixed(self, by_channel) -> tf.Tensor:
+    def _mixed(self, by_channel: Sequence[tf.Tensor]) -> tf.Tensor:
         """Mean over the components of values `[B..., K]` of each channel, `[B..., C]`."""
         weights, batch = tf.nn.softmax(self._logits), self.batch_shape_tensor()
         mixed = [tf.reduce_sum(weights * value, axis=-1) for value in by_channel]
         return tf.stack([tf.broadcast_to(value, batch) for value in mixed], axis=-1)
 
 
-def _coupled(loc, coefficients, before) -> tf.Tensor:
+def _coupled(
+    loc: tf.Tensor, coefficients: Sequence[tf.Tensor], before: Sequence[tf.Tensor]
+) -> tf.Tensor:
     """The location, shifted by the channels before: there is a coefficient for each."""
     for coefficient, x in zip(coefficients, before, strict=False):
         loc += coefficient * (x - 0.5)
     return loc
 
 
-def _weighted_sum(coefficients, values):
+def _weighted_sum(coefficients: Sequence[tf.Tensor], values: Sequence[tf.Tensor]) -> tf.Tensor:
     """Sum of the products of as many tensors."""
     return tf.add_n([c * value for c, value in zip(coefficients, values, strict=True)])

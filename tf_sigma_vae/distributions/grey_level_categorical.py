@@ -7,14 +7,12 @@ without any order among the levels: neighbors share no probability.
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow.types.experimental import TensorLike
 
 from tf_sigma_vae.distributions import _categorical
 from tf_sigma_vae.distributions._grey_levels import LogitsDistribution
 from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS, grey_level
 from tf_sigma_vae.distributions.grey_level_cdf import LevelCdf, of_masses
-
-tfd = tfp.distributions
 
 
 class GreyLevelCategorical(LogitsDistribution):
@@ -33,7 +31,7 @@ class GreyLevelCategorical(LogitsDistribution):
 
     num_logits = GREY_LEVELS
 
-    def _log_prob(self, value):
+    def _log_prob(self, value: tf.Tensor) -> tf.Tensor:
         level = grey_level(value)
         shape = tf.broadcast_dynamic_shape(tf.shape(level), tf.shape(self._logits)[:-1])
         # Where nothing is to be broadcast, as in training, this hands on the same memory.
@@ -44,7 +42,7 @@ class GreyLevelCategorical(LogitsDistribution):
         nll = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         return tf.where(in_support, -nll, tf.constant(-np.inf, self.dtype))
 
-    def _sample_n(self, n, seed=None):
+    def _sample_n(self, n: int | tf.Tensor, seed: TensorLike | None = None) -> tf.Tensor:
         levels = _categorical.sample(self._logits, n, seed)
         return tf.cast(levels, self.dtype) / (GREY_LEVELS - 1)
 
@@ -52,18 +50,18 @@ class GreyLevelCategorical(LogitsDistribution):
         """The values `k / 255` of all levels, `[256]`."""
         return tf.constant(np.arange(GREY_LEVELS) / (GREY_LEVELS - 1), self.dtype)
 
-    def _mean(self):
+    def _mean(self) -> tf.Tensor:
         return tf.tensordot(_categorical.softmax(self._logits), self._values(), axes=1)
 
-    def _mode(self):
+    def _mode(self) -> tf.Tensor:
         """The most probable level; of equals the lowest."""
         return tf.cast(tf.argmax(self._logits, axis=-1), self.dtype) / (GREY_LEVELS - 1)
 
-    def _variance(self):
+    def _variance(self) -> tf.Tensor:
         # Around the mean: a difference of two moments would cancel for peaked distributions.
         deviation = self._values() - self._mean()[..., tf.newaxis]
         return tf.reduce_sum(_categorical.softmax(self._logits) * deviation**2, axis=-1)
 
-    def grey_level_cdf(self, x) -> LevelCdf:
+    def grey_level_cdf(self, x: TensorLike) -> LevelCdf:
         """See `distributions.grey_level_cdf`; holds 256 float64 numbers for each element."""
         return of_masses(_categorical.softmax(tf.cast(self._logits, tf.float64)))

@@ -11,13 +11,12 @@ it is then the distribution's own at the edge `(k + 1) / 256` for all k = -1 ...
 from collections.abc import Callable
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS, in_float64
 
-tfd = tfp.distributions
-
-LevelCdf = Callable[[tf.Tensor], tf.Tensor]
+LevelCdf = Callable[[TensorLike], tf.Tensor]
 """Maps a level, a number or a tensor that broadcasts to `[B, ...]`, to float64 `[B, ...]`."""
 
 
@@ -63,12 +62,12 @@ def of_marginal(marginal: tfd.Distribution) -> Callable[..., tf.Tensor]:
     """
     marginal = in_float64(marginal)
 
-    def at_edge(level):
+    def at_edge(level: tf.Tensor) -> tf.Tensor:
         return marginal.cdf((level + 1.0) / GREY_LEVELS)
 
     of_levels = with_ends(at_edge)
 
-    def cdf(level, open_tails: bool = True):
+    def cdf(level: TensorLike, open_tails: bool = True) -> tf.Tensor:
         return of_levels(level) if open_tails else at_edge(tf.cast(level, tf.float64))
 
     return cdf
@@ -78,7 +77,7 @@ def of_masses(masses: tf.Tensor) -> LevelCdf:
     """The CDF of the 256 masses on the last axis of a float64 tensor `[B, ..., 256]`."""
     cumulative = tf.minimum(tf.cumsum(masses, axis=-1), 1.0)
 
-    def at(level):
+    def at(level: tf.Tensor) -> tf.Tensor:
         level = tf.cast(level, tf.int32)
         if level.shape.rank == 0:
             return tf.gather(cumulative, level, axis=-1)
@@ -91,7 +90,7 @@ def of_masses(masses: tf.Tensor) -> LevelCdf:
 def with_ends(inner: LevelCdf) -> LevelCdf:
     """The CDF of all levels -1 ... 255, given that of the levels 0 ... 254."""
 
-    def cdf(level):
+    def cdf(level: TensorLike) -> tf.Tensor:
         level = tf.cast(level, tf.float64)
         value = inner(tf.clip_by_value(level, 0.0, GREY_LEVELS - 2.0))
         zero, one = tf.zeros([], tf.float64), tf.ones([], tf.float64)

@@ -17,12 +17,12 @@ import math
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae.distributions._marginal_mass import log_mass
 from tf_sigma_vae.distributions.bin_mass import in_float64
 from tf_sigma_vae.distributions.grey_level_cdf import LevelCdf, of_marginal
-
-tfd = tfp.distributions
 
 
 class MarginalGaussian(tfd.Distribution):
@@ -33,14 +33,14 @@ class MarginalGaussian(tfd.Distribution):
 
     def __init__(
         self,
-        loc,
-        concentration,
-        scale,
+        loc: TensorLike,
+        concentration: TensorLike,
+        scale: TensorLike,
         reinterpreted_batch_ndims: int,
         validate_args: bool = False,
         allow_nan_stats: bool = True,
         name: str = "MarginalGaussian",
-    ):
+    ) -> None:
         """Builds the distribution.
 
         Args:
@@ -68,7 +68,9 @@ class MarginalGaussian(tfd.Distribution):
             )
 
     @classmethod
-    def _parameter_properties(cls, dtype, num_classes=None):
+    def _parameter_properties(
+        cls, dtype: tf.DType | None, num_classes: int | None = None
+    ) -> dict[str, tfp.util.ParameterProperties]:
         """Declares which axes of each parameter belong to the event."""
         return dict(
             loc=tfp.util.ParameterProperties(
@@ -78,7 +80,7 @@ class MarginalGaussian(tfd.Distribution):
             scale=tfp.util.ParameterProperties(),
         )
 
-    def _parameter_control_dependencies(self, is_init):
+    def _parameter_control_dependencies(self, is_init: bool) -> list[tf.Operation]:
         """Checks of `validate_args`."""
         if not self.validate_args:
             return []
@@ -105,16 +107,16 @@ class MarginalGaussian(tfd.Distribution):
         """`b` of the inverse gamma, a squared unit."""
         return self._scale
 
-    def _event_shape(self):
+    def _event_shape(self) -> tf.TensorShape:
         return self._loc.shape[self._loc.shape.rank - self._num_event_axes :]
 
-    def _event_shape_tensor(self):
+    def _event_shape_tensor(self) -> tf.Tensor:
         return tf.shape(self._loc)[self._loc.shape.rank - self._num_event_axes :]
 
     def _num_dims(self) -> tf.Tensor:
         return tf.cast(tf.reduce_prod(self._event_shape_tensor()), self.dtype)
 
-    def _event_axes(self, value) -> list[int]:
+    def _event_axes(self, value: tf.Tensor) -> list[int]:
         return list(range(value.shape.rank - self._num_event_axes, value.shape.rank))
 
     def _over_event(self, parameter: tf.Tensor) -> tf.Tensor:
@@ -123,7 +125,7 @@ class MarginalGaussian(tfd.Distribution):
             parameter, tf.concat([tf.shape(parameter), [1] * self._num_event_axes], axis=0)
         )
 
-    def _log_prob(self, value):
+    def _log_prob(self, value: tf.Tensor) -> tf.Tensor:
         squared_error = tf.reduce_sum((value - self._loc) ** 2, axis=self._event_axes(value))
         half_dims = 0.5 * self._num_dims()
         a, b = self._concentration, self._scale
@@ -134,7 +136,7 @@ class MarginalGaussian(tfd.Distribution):
         gammas = -tfp.math.log_gamma_difference(half_dims, a)
         return gammas - half_dims * math.log(2.0 * math.pi) + tail
 
-    def _sample_n(self, n, seed=None):
+    def _sample_n(self, n: int | tf.Tensor, seed: TensorLike | None = None) -> tf.Tensor:
         variance_seed, noise_seed = tfp.random.split_seed(seed, n=2)
         batch = self.batch_shape_tensor()
         ones = tf.ones(batch, self.dtype)
@@ -145,22 +147,22 @@ class MarginalGaussian(tfd.Distribution):
         noise = tfd.Normal(tf.zeros([], self.dtype), 1.0).sample(shape, seed=noise_seed)
         return self._loc + tf.sqrt(self._over_event(variance)) * noise
 
-    def _mean(self):
+    def _mean(self) -> tf.Tensor:
         return self._broadcast(self._loc)
 
-    def _mode(self):
+    def _mode(self) -> tf.Tensor:
         return self._broadcast(self._loc)
 
-    def _variance(self):
+    def _variance(self) -> tf.Tensor:
         """`b / (a - 1)` in every dimension; NaN where `a <= 1` (infinite)."""
         a, b = self._concentration, self._scale
         value = tf.where(a > 1.0, b / (a - 1.0), tf.constant(np.nan, self.dtype))
         return self._broadcast(self._over_event(value))
 
-    def _stddev(self):
+    def _stddev(self) -> tf.Tensor:
         return tf.sqrt(self._variance())
 
-    def _broadcast(self, value):
+    def _broadcast(self, value: tf.Tensor) -> tf.Tensor:
         shape = tf.concat([self.batch_shape_tensor(), self._event_shape_tensor()], axis=0)
         return tf.broadcast_to(value, shape)
 
@@ -170,7 +172,7 @@ class MarginalGaussian(tfd.Distribution):
         ones = tf.ones_like(self._loc)
         return tfd.StudentT(df=2.0 * a * ones, loc=self._loc, scale=tf.sqrt(b / a) * ones)
 
-    def bin_log_mass(self, x) -> tf.Tensor:
+    def bin_log_mass(self, x: TensorLike) -> tf.Tensor:
         """Log-mass of the 8-bit image `x` under the joint distribution.
 
         `log integral InverseGamma(v) prod_d mass_d(v) dv`, by quadrature in `log v`.
@@ -188,7 +190,7 @@ class MarginalGaussian(tfd.Distribution):
         loc = tf.broadcast_to(loc, tf.shape(x))
         return log_mass(loc, a, b, x, self._event_axes(x))
 
-    def grey_level_cdf(self, x) -> LevelCdf:
+    def grey_level_cdf(self, x: TensorLike) -> LevelCdf:
         """See `distributions.grey_level_cdf`; of each element on its own, by its `marginal`.
 
         The variance that the elements share makes them dependent, which no marginal shows: these

@@ -13,19 +13,18 @@ The batch is the first axis of every tensor, so that a batch can be cut and put 
 names tell the family: nothing else has to be known to rebuild the distribution.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae.distributions.discretized_logistic_mixture import DiscretizedLogisticMixture
 from tf_sigma_vae.distributions.grey_level_bits import GreyLevelBits
 from tf_sigma_vae.distributions.grey_level_categorical import GreyLevelCategorical
 from tf_sigma_vae.distributions.marginal_gaussian import MarginalGaussian
 from tf_sigma_vae.distributions.student_t import StudentT
-
-tfd = tfp.distributions
 
 SCALE_PER = ("image", "channel", "element")
 
@@ -41,7 +40,9 @@ class _Family(NamedTuple):
     optional: frozenset[str] = frozenset()
 
 
-def to_parameters(distribution: tfd.Distribution, scale_per: str = "element"):
+def to_parameters(
+    distribution: tfd.Distribution, scale_per: str = "element"
+) -> dict[str, tf.Tensor]:
     """The tensors that determine a distribution, by name.
 
     Args:
@@ -71,7 +72,7 @@ def to_parameters(distribution: tfd.Distribution, scale_per: str = "element"):
     raise TypeError(f"no named parameters for {type(inner).__name__}; known: {known}")
 
 
-def from_parameters(parameters) -> tfd.Distribution:
+def from_parameters(parameters: Mapping[str, TensorLike]) -> tfd.Distribution:
     """The distribution of tensors by name, the inverse of `to_parameters`.
 
     Args:
@@ -115,17 +116,17 @@ def _independent(marginal: tfd.Distribution) -> tfd.Independent:
     return tfd.Independent(marginal, reinterpreted_batch_ndims=marginal.batch_shape.rank - 1)
 
 
-def _normal(p) -> tfd.Distribution:
+def _normal(p: dict[str, tf.Tensor]) -> tfd.Distribution:
     return _independent(tfd.Normal(p["mean"], _for_elements(p["scale"], p["mean"])))
 
 
-def _student_t(p) -> tfd.Distribution:
+def _student_t(p: dict[str, tf.Tensor]) -> tfd.Distribution:
     # The standard deviation is s sqrt(df / (df - 2)).
     scale = _for_elements(p["scale"], p["mean"]) * tf.sqrt((p["df"] - 2.0) / p["df"])
     return _independent(StudentT(p["df"], p["mean"], scale))
 
 
-def _read_marginal(d) -> dict[str, tf.Tensor]:
+def _read_marginal(d: MarginalGaussian) -> dict[str, tf.Tensor]:
     batch = d.batch_shape_tensor()
     return {
         "scale": d.stddev(),
@@ -134,17 +135,17 @@ def _read_marginal(d) -> dict[str, tf.Tensor]:
     }
 
 
-def _marginal(p) -> tfd.Distribution:
+def _marginal(p: dict[str, tf.Tensor]) -> tfd.Distribution:
     num_event_axes = p["mean"].shape.rank - 1
     return MarginalGaussian(p["mean"], p["concentration"], p["inverse_gamma_scale"], num_event_axes)
 
 
-def _read_mixture(d) -> dict[str, tf.Tensor]:
+def _read_mixture(d: DiscretizedLogisticMixture) -> dict[str, tf.Tensor]:
     found = {"component_logits": d.logits, "loc": d.loc, "log_scale": d.log_scale}
     return found if d.coefficients is None else {**found, "coefficients": d.coefficients}
 
 
-def _mixture(p) -> tfd.Distribution:
+def _mixture(p: dict[str, tf.Tensor]) -> tfd.Distribution:
     pixels = DiscretizedLogisticMixture(
         p["component_logits"], p["loc"], p["log_scale"], p.get("coefficients")
     )

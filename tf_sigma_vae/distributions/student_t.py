@@ -30,23 +30,23 @@ class StudentT(tfp.distributions.StudentT):
     takes over, at `t^2 = 2 df`.
     """
 
-    def _log_cdf(self, value):
+    def _log_cdf(self, value: tf.Tensor) -> tf.Tensor:
         t = self._standardized(value)
         tail = self._log_tail(tf.abs(t))
         return tf.where(t < 0.0, tail, tf.math.log1p(-tf.exp(tail)))
 
-    def _log_survival_function(self, value):
+    def _log_survival_function(self, value: tf.Tensor) -> tf.Tensor:
         t = self._standardized(value)
         tail = self._log_tail(tf.abs(t))
         return tf.where(t > 0.0, tail, tf.math.log1p(-tf.exp(tail)))
 
-    def _survival_function(self, value):
+    def _survival_function(self, value: tf.Tensor) -> tf.Tensor:
         return tf.exp(self._log_survival_function(value))
 
-    def _standardized(self, value) -> tf.Tensor:
+    def _standardized(self, value: tf.Tensor) -> tf.Tensor:
         return (value - self.loc) / self.scale
 
-    def _log_tail(self, t) -> tf.Tensor:
+    def _log_tail(self, t: tf.Tensor) -> tf.Tensor:
         """`log P(T > t)` of the standard distribution, `t >= 0`."""
         df = tf.convert_to_tensor(self.df)
         square = t**2 / df
@@ -58,7 +58,7 @@ class StudentT(tfp.distributions.StudentT):
         return tf.where(is_far, far, tf.math.log(standard.cdf(-near)))
 
 
-def _log_tail_series(a, square) -> tf.Tensor:
+def _log_tail_series(a: tf.Tensor, square: tf.Tensor) -> tf.Tensor:
     """`log(I_x(a, 1/2) / 2)` at `x = 1 / (1 + square)`, for `x` up to 1/3."""
     x = 1.0 / (1.0 + square)
     series = tf.ones_like(x)

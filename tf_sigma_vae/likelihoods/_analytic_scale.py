@@ -9,8 +9,12 @@ stored: the evaluated data never set the scale.
 Source: Rybkin et al. 2021, Sec. 4.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
 
 from tf_sigma_vae.distributions import MarginalGaussian
 from tf_sigma_vae.likelihoods import _gaussian, _inverse_gamma
@@ -29,8 +33,8 @@ class AnalyticScaleLikelihood(_gaussian.GaussianLikelihood):
     scale_per = "image"
 
     def __init__(
-        self, per_image: bool, floor: float, momentum: float, loc_activation: str, **kwargs
-    ):
+        self, per_image: bool, floor: float, momentum: float, loc_activation: str, **kwargs: Any
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -52,7 +56,7 @@ class AnalyticScaleLikelihood(_gaussian.GaussianLikelihood):
         self.floor = _gaussian.require_positive("floor", floor)
         self.momentum = float(momentum)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the stored statistics."""
         stored = {"variance": "float32", "num_updates": "int64"}
         stored |= {"calibration_examples": "int64", "calibration_step": "int64"}
@@ -74,7 +78,12 @@ class AnalyticScaleLikelihood(_gaussian.GaussianLikelihood):
 
     # -- the global batch
 
-    def batch_moments(self, loc, x, then=None):
+    def batch_moments(
+        self,
+        loc: tf.Tensor,
+        x: TensorLike,
+        then: Callable[[tf.Tensor, tf.Tensor], None] | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Variance of each image, `[B]`, and its mean and mean square over the global batch.
 
         Args:
@@ -91,7 +100,7 @@ class AnalyticScaleLikelihood(_gaussian.GaussianLikelihood):
         sums = tf.stack([tf.reduce_sum(variances), tf.reduce_sum(variances**2)])
         count = tf.cast(tf.shape(loc)[0], tf.float32)
 
-        def means(total):
+        def means(total: tf.Tensor) -> list[tf.Tensor]:
             return tf.unstack(total[:2] / total[2])
 
         # One all-reduce of three scalars: a mean of per-replica means would be another objective.
@@ -101,7 +110,9 @@ class AnalyticScaleLikelihood(_gaussian.GaussianLikelihood):
         )
         return variances, *means(total)
 
-    def training_moments(self, loc, x):
+    def training_moments(
+        self, loc: tf.Tensor, x: TensorLike | None
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """`batch_moments` without a gradient; updates the moving averages.
 
         Raises:
@@ -113,7 +124,7 @@ class AnalyticScaleLikelihood(_gaussian.GaussianLikelihood):
             tf.stop_gradient(loc), tf.stop_gradient(x), then=self._update_moving_averages
         )
 
-    def _update_moving_averages(self, mean, mean_square) -> None:
+    def _update_moving_averages(self, mean: tf.Tensor, mean_square: tf.Tensor) -> None:
         updates = tf.cast(tf.convert_to_tensor(self.num_updates), tf.float32)
         keep = tf.minimum(self.momentum, updates / (updates + 1.0))
         self.variance.assign(keep * self.variance + (1.0 - keep) * mean)
@@ -125,11 +136,13 @@ class AnalyticScaleLikelihood(_gaussian.GaussianLikelihood):
 
     # -- from variances to scales
 
-    def bounded_scale(self, variance) -> tf.Tensor:
+    def bounded_scale(self, variance: TensorLike) -> tf.Tensor:
         """The scale of a variance, kept off zero."""
         return tf.sqrt(tf.convert_to_tensor(variance) + self.floor**2)
 
-    def inverse_gamma_of_moments(self, mean, mean_square) -> tuple[tf.Tensor, tf.Tensor]:
+    def inverse_gamma_of_moments(
+        self, mean: TensorLike, mean_square: TensorLike
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Concentration and scale by the moments of the bounded variance."""
         mean = tf.convert_to_tensor(mean)
         floor = self.bounded_scale(mean) ** 2 - mean
@@ -137,7 +150,7 @@ class AnalyticScaleLikelihood(_gaussian.GaussianLikelihood):
             mean + floor, mean_square + 2.0 * floor * mean + floor**2
         )
 
-    def stored_marginal(self, loc) -> MarginalGaussian:
+    def stored_marginal(self, loc: tf.Tensor) -> MarginalGaussian:
         """The Gaussian of the stored inverse gamma, its variance integrated out."""
         moments = self.inverse_gamma_of_moments(self.variance, self.variance_square)
         calibrated = tf.convert_to_tensor(self.calibration_examples) > 0
@@ -158,7 +171,7 @@ class AnalyticScaleLikelihood(_gaussian.GaussianLikelihood):
         message = f"{type(self).__name__} holds no scale yet: train it, or call model.calibrate"
         tf.debugging.assert_positive(known, message)
 
-    def require_scale(self):
+    def require_scale(self) -> None:
         """See `Likelihood.require_scale`."""
         if not self.needs_calibration:
             return super().require_scale()
@@ -169,13 +182,13 @@ class AnalyticScaleLikelihood(_gaussian.GaussianLikelihood):
                 "data. Train the model, or call model.calibrate(training_data) first."
             )
 
-    def calibration_statistic(self, params, x):
+    def calibration_statistic(self, params: tf.Tensor, x: TensorLike) -> tf.Tensor:
         """Squared error of each example, float32 `[B]`."""
         if not self.needs_calibration:
             return super().calibration_statistic(params, x)
         return _gaussian.squared_error(self.loc(params), x)
 
-    def calibrate(self, statistics, num_dims, step):
+    def calibrate(self, statistics: np.ndarray, num_dims: int, step: int) -> None:
         """See `Likelihood.calibrate`. Averages in float64.
 
         Raises:
@@ -198,7 +211,7 @@ class AnalyticScaleLikelihood(_gaussian.GaussianLikelihood):
         self.calibration_examples.assign(errors.size)
         self.calibration_step.assign(step)
 
-    def provenance(self):
+    def provenance(self) -> dict[str, object]:
         """Source of the stored variance, and its number of examples and step if calibrated."""
         if not self.needs_calibration:
             return super().provenance()
@@ -213,6 +226,6 @@ class AnalyticScaleLikelihood(_gaussian.GaussianLikelihood):
             return {"source": "moving_average", "num_updates": host_value(self.num_updates)}
         return {"source": "none"}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         return {**super().get_config(), "floor": self.floor, "momentum": self.momentum}

@@ -4,16 +4,17 @@ A likelihood turns the raw numbers of a decoder (`params`) into a `tfd.Distribut
 is a building block of its own: the head of any Keras model, not only of this project's.
 """
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae import distributions
-
-tfd = tfp.distributions
+from tf_sigma_vae.distributions.grey_level_cdf import LevelCdf
 
 
 class NotCalibratedError(RuntimeError):
@@ -39,12 +40,15 @@ class Likelihood(keras.layers.Layer):
     scale_per: ClassVar[str] = "element"
     needs_calibration: bool = False
     value_range: tuple[float, float] | None = None
+    built: bool  # Set by Keras.
 
     def params_channels(self, channels: int) -> int:
         """Channels that the decoder must emit for an image of `channels` channels."""
         raise NotImplementedError(f"{type(self).__name__}.params_channels")
 
-    def distribution(self, params, x=None, training: bool = False) -> tfd.Distribution:
+    def distribution(
+        self, params: tf.Tensor, x: TensorLike | None = None, training: bool = False
+    ) -> tfd.Distribution:
         """The distribution p(x|z).
 
         A plain method, because Keras does not trace distributions.
@@ -63,7 +67,7 @@ class Likelihood(keras.layers.Layer):
         """
         raise NotImplementedError(f"{type(self).__name__}.distribution")
 
-    def ensure_built(self, params_shape) -> None:
+    def ensure_built(self, params_shape: Iterable[int | None]) -> None:
         """Creates the weights, unless that is done."""
         if not self.built:
             self.build(tuple(params_shape))
@@ -83,7 +87,7 @@ class Likelihood(keras.layers.Layer):
         """
         return distributions.to_parameters(distribution, self.scale_per)
 
-    def bin_log_mass(self, distribution: tfd.Distribution, x) -> tf.Tensor:
+    def bin_log_mass(self, distribution: tfd.Distribution, x: TensorLike) -> tf.Tensor:
         """Log-probability of the 8-bit images `x` (scaled as `k / 255`), float64 `[B]`, nats.
 
         Normalised for every head, so that their bits/dim compare: a density gives the masses of the
@@ -91,7 +95,7 @@ class Likelihood(keras.layers.Layer):
         """
         return distributions.bin_log_mass(distribution, x)
 
-    def grey_level_cdf(self, distribution: tfd.Distribution, x):
+    def grey_level_cdf(self, distribution: tfd.Distribution, x: TensorLike) -> LevelCdf:
         """P(K <= level) of each element of 8-bit images, on the bins of `bin_log_mass`.
 
         Args:
@@ -111,7 +115,7 @@ class Likelihood(keras.layers.Layer):
           NotCalibratedError: If it is analytic and holds no scale yet.
         """
 
-    def calibration_statistic(self, params, x) -> tf.Tensor:
+    def calibration_statistic(self, params: tf.Tensor, x: TensorLike) -> tf.Tensor:
         """What `calibrate` needs of each training example: its squared error, float32 `[B]`."""
         raise TypeError(f"{type(self).__name__} has no analytic scale to calibrate")
 

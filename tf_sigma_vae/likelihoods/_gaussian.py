@@ -6,13 +6,13 @@ Source: Rybkin et al. 2021, Eq. 2.
 """
 
 import math
+from typing import Any
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae.likelihoods._base import Likelihood
-
-tfd = tfp.distributions
 
 HALF_GREY_LEVEL = 1.0 / 510.0
 """Half a grey level of 8-bit data scaled to [0, 1]."""
@@ -23,7 +23,7 @@ LOC_ACTIVATIONS = {"sigmoid": tf.sigmoid, "linear": tf.identity}
 class GaussianLikelihood(Likelihood):
     """Base of the Gaussian family: `N(loc(z), diag(scale^2))`."""
 
-    def __init__(self, loc_activation: str = "sigmoid", **kwargs):
+    def __init__(self, loc_activation: str = "sigmoid", **kwargs: Any) -> None:
         """Builds the layer.
 
         Args:
@@ -46,28 +46,28 @@ class GaussianLikelihood(Likelihood):
         """One mean for each channel."""
         return channels
 
-    def loc(self, params) -> tf.Tensor:
+    def loc(self, params: tf.Tensor) -> tf.Tensor:
         """The mean image, float32, of the shape of the part of `params` that encodes it."""
         return LOC_ACTIVATIONS[self.loc_activation](tf.cast(params, tf.float32))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         return {**super().get_config(), "loc_activation": self.loc_activation}
 
 
-def independent_normal(loc, scale) -> tfd.Independent:
+def independent_normal(loc: tf.Tensor, scale: TensorLike) -> tfd.Independent:
     """Gaussian with independent elements: batch shape `[B]`, the other axes the event."""
     scale = tf.broadcast_to(scale, tf.shape(loc))
     return tfd.Independent(tfd.Normal(loc, scale), reinterpreted_batch_ndims=loc.shape.rank - 1)
 
 
-def squared_error(loc, x) -> tf.Tensor:
+def squared_error(loc: tf.Tensor, x: TensorLike) -> tf.Tensor:
     """`|x - loc|^2` summed over the event, float32 `[B]`."""
     error = tf.cast(x, tf.float32) - loc
     return tf.reduce_sum(error**2, axis=list(range(1, error.shape.rank)))
 
 
-def soft_clip(log_scale, low: float, high: float) -> tf.Tensor:
+def soft_clip(log_scale: tf.Tensor, low: float, high: float) -> tf.Tensor:
     """Keeps `log_scale` inside (low, high) with a gradient everywhere.
 
     `l <- high - softplus(high - l)`, then `l <- low + softplus(l - low)`. Biased near the bounds.
@@ -78,19 +78,23 @@ def soft_clip(log_scale, low: float, high: float) -> tf.Tensor:
     return low + tf.nn.softplus(log_scale - low)
 
 
-def require_positive(name: str, value) -> float:
+def require_positive(name: str, value: object) -> float:
     """The value as a float.
 
     Raises:
       ValueError: If it is not a positive, finite number.
     """
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value <= 0:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not math.isfinite(value)
+        or value <= 0
+    ):
         raise ValueError(f"{name} must be a positive number, got {value!r}")
     return float(value)
 
 
-def require_ordered(bounds: dict[str, float]) -> None:
+def require_ordered(bounds: dict[str, Any]) -> None:
     """Checks a lower and an upper bound, by the names of their options.
 
     Raises:

@@ -1,6 +1,7 @@
 """What the likelihoods of 8-bit values share: a probability mass on the 256 grey levels."""
 
 import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
 
 from tf_sigma_vae.likelihoods._base import Likelihood
 
@@ -12,12 +13,12 @@ class GreyLevelLikelihood(Likelihood):
     has_scale = False
     value_range = (0.0, 1.0)
 
-    def provenance(self):
+    def provenance(self) -> dict[str, object]:
         """All parameters are outputs of the network."""
         return {"source": "network"}
 
 
-def by_channel(params, size: int) -> tf.Tensor:
+def by_channel(params: TensorLike, size: int) -> tf.Tensor:
     """The numbers of each channel on an axis of their own.
 
     Args:

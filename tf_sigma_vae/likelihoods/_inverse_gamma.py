@@ -46,7 +46,7 @@ def fit(squared_errors: np.ndarray, num_dims: int) -> tuple[float, float]:
     unit = variance.mean()
     half_error = half_error / unit
 
-    def negative(parameters):
+    def negative(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         a, b = np.exp(parameters)
         digamma = scipy.special.digamma
         value = scipy.special.gammaln(a + half_dims) - scipy.special.gammaln(a) + a * np.log(b)

@@ -1,8 +1,11 @@
 """What the likelihoods with a trainable scale share: its weight, start and learning rate."""
 
 from abc import abstractmethod
+from typing import Any
 
 import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae.likelihoods import _gaussian
 from tf_sigma_vae.replicas import replica_sum
@@ -21,8 +24,8 @@ class TrainableScaleLikelihood(_gaussian.GaussianLikelihood):
         initial_scale: float | str = 1.0,
         scale_learning_rate_multiplier: float = 1.0,
         loc_activation: str = "sigmoid",
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -51,10 +54,10 @@ class TrainableScaleLikelihood(_gaussian.GaussianLikelihood):
         )
 
     @abstractmethod
-    def scale_shape(self, params_shape) -> tuple[int, ...]:
+    def scale_shape(self, params_shape: tuple) -> tuple[int, ...]:
         """Shape of the weight, which broadcasts against the mean `[B, H, W, C]`."""
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights for decoder outputs of shape `[B, H, W, P]`."""
         from_data = self.initial_scale == DATA
         start = 1.0 if from_data else self.initial_scale
@@ -83,7 +86,9 @@ class TrainableScaleLikelihood(_gaussian.GaussianLikelihood):
         """The log of the stored scale, float32."""
         return self.scale_learning_rate_multiplier * tf.convert_to_tensor(self.raw_log_scale)
 
-    def distribution(self, params, x=None, training=False):
+    def distribution(
+        self, params: tf.Tensor, x: TensorLike | None = None, training: bool = False
+    ) -> tfd.Distribution:
         """See `Likelihood.distribution`; `initial_scale="data"` reads `x` in its first step."""
         self.ensure_built(params.shape)
         loc = self.loc(params)
@@ -93,7 +98,7 @@ class TrainableScaleLikelihood(_gaussian.GaussianLikelihood):
             self._start_from(tf.stop_gradient(loc), x)
         return _gaussian.independent_normal(loc, tf.exp(self.current_log_scale()))
 
-    def _start_from(self, loc, x) -> None:
+    def _start_from(self, loc: tf.Tensor, x: TensorLike) -> None:
         """At the first training step, sets the scale to the global batch's error."""
         axes = [axis for axis, size in enumerate(self._padded_shape(loc)) if size == 1]
         squares = tf.reduce_sum((tf.cast(x, tf.float32) - loc) ** 2, axis=axes)
@@ -102,7 +107,7 @@ class TrainableScaleLikelihood(_gaussian.GaussianLikelihood):
         sums = tf.concat([squares, [count]], axis=0)
         replica_sum(sums, then=self._set_start, needed=tf.equal(self.started, 0.0))
 
-    def _set_start(self, total) -> None:
+    def _set_start(self, total: tf.Tensor) -> None:
         """Takes the squared errors of the global batch and their number, unless it has started."""
         variance = total[:-1] / total[-1] + _gaussian.HALF_GREY_LEVEL**2
         current = tf.convert_to_tensor(self.raw_log_scale)
@@ -111,12 +116,12 @@ class TrainableScaleLikelihood(_gaussian.GaussianLikelihood):
         self.raw_log_scale.assign(tf.where(self.started > 0, current, first))
         self.started.assign(1.0)
 
-    def _padded_shape(self, loc) -> list[int]:
+    def _padded_shape(self, loc: tf.Tensor) -> list[int]:
         """Shape of the weight with leading axes of size one up to the rank of the mean."""
         shape = list(self.raw_log_scale.shape)
         return [1] * (loc.shape.rank - len(shape)) + shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         return {
             **super().get_config(),

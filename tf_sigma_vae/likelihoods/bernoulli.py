@@ -24,13 +24,12 @@ import math
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS, grey_level
-from tf_sigma_vae.distributions.grey_level_cdf import with_ends
+from tf_sigma_vae.distributions.grey_level_cdf import LevelCdf, with_ends
 from tf_sigma_vae.likelihoods._base import Likelihood
-
-tfd = tfp.distributions
 
 _SERIES_BELOW = 0.01
 """Where the series of G, cut off after `u^4`, is off by less than `u^6 / 181440 = 6e-18`."""
@@ -51,25 +50,27 @@ class Bernoulli(Likelihood):
         """The log-odds of each channel."""
         return channels
 
-    def distribution(self, params, x=None, training=False):
+    def distribution(
+        self, params: tf.Tensor, x: TensorLike | None = None, training: bool = False
+    ) -> tfd.Distribution:
         """See `Likelihood.distribution`; samples are 0 or 1, the mean is `p`."""
         self.ensure_built(params.shape)
         logits = tf.cast(params, tf.float32)
         marginal = tfd.Bernoulli(logits, dtype=tf.float32)
         return tfd.Independent(marginal, reinterpreted_batch_ndims=logits.shape.rank - 1)
 
-    def bin_log_mass(self, distribution, x):
+    def bin_log_mass(self, distribution: tfd.Distribution, x: TensorLike) -> tf.Tensor:
         """Log-mass of the 8-bit images `x`, normalized over the 256 levels, float64 `[B]`, nats."""
         logits = tf.cast(distribution.distribution.logits, tf.float64)
         log_mass = _log_mass(logits, grey_level(tf.cast(x, tf.float64)))
         return tf.reduce_sum(log_mass, axis=list(range(1, log_mass.shape.rank)))
 
-    def grey_level_cdf(self, distribution, x):
+    def grey_level_cdf(self, distribution: tfd.Distribution, x: TensorLike) -> LevelCdf:
         """See `Likelihood.grey_level_cdf`; of the mass normalized over the 256 levels."""
         logits = tf.cast(distribution.distribution.logits, tf.float64)
         return with_ends(lambda level: _cdf(logits, level))
 
-    def provenance(self):
+    def provenance(self) -> dict[str, object]:
         """All parameters are outputs of the network."""
         return {"source": "network"}
 

@@ -8,13 +8,13 @@ Source: Rybkin et al. 2021, Sec. 3.2.
 """
 
 import keras
-import tensorflow_probability as tfp
+import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae.distributions import GreyLevelBits
 from tf_sigma_vae.distributions.grey_level_bits import NUM_BITS
 from tf_sigma_vae.likelihoods import _grey_levels
-
-tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable("tf_sigma_vae")
@@ -25,7 +25,9 @@ class BitwiseCategorical(_grey_levels.GreyLevelLikelihood):
         """8 log-odds for each channel."""
         return NUM_BITS * channels
 
-    def distribution(self, params, x=None, training=False):
+    def distribution(
+        self, params: tf.Tensor, x: TensorLike | None = None, training: bool = False
+    ) -> tfd.Distribution:
         """See `Likelihood.distribution`; channel `c` has `params[..., 8 c : 8 (c + 1)]`."""
         self.ensure_built(params.shape)
         marginal = GreyLevelBits(_grey_levels.by_channel(params, NUM_BITS))

@@ -14,13 +14,13 @@ Source: Rybkin et al. 2021, Sec. 3.2; van den Oord et al. 2016 (the 256-way soft
 """
 
 import keras
-import tensorflow_probability as tfp
+import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae.distributions import GreyLevelCategorical
 from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS
 from tf_sigma_vae.likelihoods import _grey_levels
-
-tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable("tf_sigma_vae")
@@ -31,7 +31,9 @@ class Categorical(_grey_levels.GreyLevelLikelihood):
         """256 logits for each channel."""
         return GREY_LEVELS * channels
 
-    def distribution(self, params, x=None, training=False):
+    def distribution(
+        self, params: tf.Tensor, x: TensorLike | None = None, training: bool = False
+    ) -> tfd.Distribution:
         """See `Likelihood.distribution`; channel `c` has `params[..., 256 c : 256 (c + 1)]`."""
         self.ensure_built(params.shape)
         marginal = GreyLevelCategorical(_grey_levels.by_channel(params, GREY_LEVELS))

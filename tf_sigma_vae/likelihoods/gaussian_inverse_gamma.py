@@ -19,9 +19,12 @@ as in Takahashi et al. 2018.
 """
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae.distributions import MarginalGaussian
 from tf_sigma_vae.likelihoods import _analytic_scale, _gaussian, _inverse_gamma
@@ -42,8 +45,8 @@ class GaussianInverseGamma(_analytic_scale.AnalyticScaleLikelihood):
         floor: float = _gaussian.HALF_GREY_LEVEL,
         momentum: float = 0.9,
         loc_activation: str = "sigmoid",
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -66,7 +69,7 @@ class GaussianInverseGamma(_analytic_scale.AnalyticScaleLikelihood):
         self.needs_calibration = estimation == "fitted"
         self.initial_scale = _gaussian.require_positive("initial_scale", initial_scale)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the stored statistics, or the weights `log_scale` and `log_concentration`."""
         if self.needs_calibration:
             super().build(input_shape)
@@ -77,7 +80,7 @@ class GaussianInverseGamma(_analytic_scale.AnalyticScaleLikelihood):
         self.raw_log_concentration = self._add_scalar("log_concentration", 0.0)
         self.built = True
 
-    def _add_scalar(self, name: str, value: float):
+    def _add_scalar(self, name: str, value: float) -> keras.Variable:
         return self.add_weight(
             name=name,
             shape=(),
@@ -87,7 +90,9 @@ class GaussianInverseGamma(_analytic_scale.AnalyticScaleLikelihood):
             aggregation="only_first_replica",
         )
 
-    def distribution(self, params, x=None, training=False):
+    def distribution(
+        self, params: tf.Tensor, x: TensorLike | None = None, training: bool = False
+    ) -> tfd.Distribution:
         """See `Likelihood.distribution`; `"fitted"` reads `x` in training."""
         self.ensure_built(params.shape)
         loc = self.loc(params)
@@ -113,7 +118,7 @@ class GaussianInverseGamma(_analytic_scale.AnalyticScaleLikelihood):
         scale = self.bounded_scale(tf.exp(2.0 * tf.convert_to_tensor(self.raw_log_scale)))
         return 1.0 + excess, excess * scale**2
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         names = ("estimation", "initial_scale")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

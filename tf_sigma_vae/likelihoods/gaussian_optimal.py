@@ -17,8 +17,12 @@ residuals (`distributions.MarginalGaussian`).
 Source: Rybkin et al. 2021, Sec. 4, Eq. 5 (as the variance; printed as the standard deviation).
 """
 
+from typing import Any
+
 import keras
 import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae.likelihoods import _analytic_scale, _gaussian
 
@@ -38,8 +42,8 @@ class GaussianOptimal(_analytic_scale.AnalyticScaleLikelihood):
         floor: float = _gaussian.HALF_GREY_LEVEL,
         momentum: float = 0.9,
         loc_activation: str = "sigmoid",
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -63,7 +67,9 @@ class GaussianOptimal(_analytic_scale.AnalyticScaleLikelihood):
         super().__init__(average_over == "image", floor, momentum, loc_activation, **kwargs)
         self.average_over, self.bound = average_over, bound
 
-    def distribution(self, params, x=None, training=False):
+    def distribution(
+        self, params: tf.Tensor, x: TensorLike | None = None, training: bool = False
+    ) -> tfd.Distribution:
         """See `Likelihood.distribution`. Training needs `x` and updates the moving average."""
         self.ensure_built(params.shape)
         loc = self.loc(params)
@@ -75,7 +81,7 @@ class GaussianOptimal(_analytic_scale.AnalyticScaleLikelihood):
             return self.stored_marginal(loc)
         return _gaussian.independent_normal(loc, self.bounded_scale(self.variance))
 
-    def plug_in_distribution(self, params, x):
+    def plug_in_distribution(self, params: tf.Tensor, x: TensorLike) -> tfd.Independent:
         """The paper's own evaluation: the scale computed from the evaluated data themselves.
 
         Not a likelihood, for it looks at what it scores; with `"batch"` the figure also depends on
@@ -86,13 +92,15 @@ class GaussianOptimal(_analytic_scale.AnalyticScaleLikelihood):
             loc, self._optimal_scale(loc, *self.batch_moments(loc, x))
         )
 
-    def _optimal_scale(self, loc, variances, mean, mean_square) -> tf.Tensor:
+    def _optimal_scale(
+        self, loc: tf.Tensor, variances: tf.Tensor, mean: tf.Tensor, mean_square: tf.Tensor
+    ) -> tf.Tensor:
         """Scale of the batch or of each image, shaped to broadcast against the mean."""
         if not self.per_image:
             return self.bounded_scale(mean)
         return tf.reshape(self.bounded_scale(variances), [-1] + [1] * (loc.shape.rank - 1))
 
-    def bounded_scale(self, variance):
+    def bounded_scale(self, variance: TensorLike) -> tf.Tensor:
         """The scale of a variance, kept off zero as `bound` says."""
         if self.bound == "floor":
             return super().bounded_scale(variance)
@@ -102,6 +110,6 @@ class GaussianOptimal(_analytic_scale.AnalyticScaleLikelihood):
         low = PAPER_LOG_SCALE_MIN
         return tf.exp(low + tf.nn.softplus(tf.math.log(scale) - low))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         return {**super().get_config(), "average_over": self.average_over, "bound": self.bound}

@@ -3,6 +3,8 @@
 Source: Rybkin et al. 2021, Sec. 4, last paragraph.
 """
 
+from typing import Any
+
 import keras
 
 from tf_sigma_vae.likelihoods import _gaussian
@@ -19,8 +21,8 @@ class GaussianOptimalPerImage(GaussianOptimal):
         floor: float = _gaussian.HALF_GREY_LEVEL,
         momentum: float = 0.9,
         loc_activation: str = "sigmoid",
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Builds the layer; the arguments are those of `GaussianOptimal`."""
         # A saved configuration holds the base's argument too.
         kwargs.pop("average_over", None)

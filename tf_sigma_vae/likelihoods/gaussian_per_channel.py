@@ -15,6 +15,6 @@ class GaussianPerChannel(_trainable_scale.TrainableScaleLikelihood):
 
     scale_per = "channel"
 
-    def scale_shape(self, params_shape):
+    def scale_shape(self, params_shape: tuple) -> tuple[int, ...]:
         """One scale a channel, `[C]`."""
         return (params_shape[-1],)

@@ -6,8 +6,12 @@ the likelihood is unbounded where a region is reconstructed exactly.
 Source: Rybkin et al. 2021, Eq. 1; bounds after Chua et al. 2018.
 """
 
+from typing import Any
+
 import keras
 import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae.likelihoods import _gaussian
 
@@ -21,8 +25,8 @@ class GaussianPerPixel(_gaussian.GaussianLikelihood):
         log_scale_min: float = -6.0,
         log_scale_max: float = 0.0,
         loc_activation: str = "sigmoid",
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -44,18 +48,20 @@ class GaussianPerPixel(_gaussian.GaussianLikelihood):
         """A mean and a log-scale for each channel."""
         return 2 * channels
 
-    def distribution(self, params, x=None, training=False):
+    def distribution(
+        self, params: tf.Tensor, x: TensorLike | None = None, training: bool = False
+    ) -> tfd.Distribution:
         """See `Likelihood.distribution`."""
         self.ensure_built(params.shape)
         loc, log_scale = tf.split(tf.cast(params, tf.float32), 2, axis=-1)
         log_scale = _gaussian.soft_clip(log_scale, self.log_scale_min, self.log_scale_max)
         return _gaussian.independent_normal(self.loc(loc), tf.exp(log_scale))
 
-    def provenance(self):
+    def provenance(self) -> dict[str, object]:
         """The scale is an output of the network."""
         return {"source": "network"}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         return {
             **super().get_config(),

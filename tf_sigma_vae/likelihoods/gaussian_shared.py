@@ -18,6 +18,6 @@ class GaussianShared(_trainable_scale.TrainableScaleLikelihood):
 
     scale_per = "image"
 
-    def scale_shape(self, params_shape):
+    def scale_shape(self, params_shape: tuple) -> tuple[int, ...]:
         """A scalar."""
         return ()

@@ -12,16 +12,16 @@ Source: Salimans et al. 2017 (PixelCNN++), Sec. 2.1 and 2.2; Rybkin et al. 2021,
 """
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae.distributions import DiscretizedLogisticMixture
 from tf_sigma_vae.likelihoods import _gaussian
 from tf_sigma_vae.likelihoods._grey_levels import GreyLevelLikelihood
-
-tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable("tf_sigma_vae")
@@ -33,8 +33,8 @@ class LogisticMixture(GreyLevelLikelihood):
         num_components: int = 10,
         log_scale_min: float = -7.7,
         log_scale_max: float = 0.0,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -48,7 +48,7 @@ class LogisticMixture(GreyLevelLikelihood):
         Raises:
           ValueError: If there is no component, or the bounds are not in order.
         """
-        is_count = isinstance(num_components, int) and not isinstance(num_components, bool)
+        is_count = not isinstance(num_components, bool) and isinstance(num_components, int)
         if not is_count or num_components < 1:
             raise ValueError(f"num_components must be a positive integer, got {num_components!r}")
         bounds = {"log_scale_min": log_scale_min, "log_scale_max": log_scale_max}
@@ -73,7 +73,9 @@ class LogisticMixture(GreyLevelLikelihood):
             )
         return channels
 
-    def distribution(self, params, x=None, training=False):
+    def distribution(
+        self, params: tf.Tensor, x: TensorLike | None = None, training: bool = False
+    ) -> tfd.Distribution:
         """See `Likelihood.distribution`.
 
         Raises:
@@ -96,7 +98,7 @@ class LogisticMixture(GreyLevelLikelihood):
         )
         return tfd.Independent(pixels, reinterpreted_batch_ndims=params.shape.rank - 2)
 
-    def _by_component(self, parameter, size: int) -> tf.Tensor:
+    def _by_component(self, parameter: tf.Tensor, size: int) -> tf.Tensor:
         """`[..., size * K]` as `[..., size, K]`."""
         shape = tf.concat([tf.shape(parameter)[:-1], [size, self.num_components]], axis=0)
         split = tf.reshape(parameter, shape)
@@ -104,7 +106,7 @@ class LogisticMixture(GreyLevelLikelihood):
         split.set_shape([*parameter.shape[:-1], size, self.num_components])
         return split
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         return {
             **super().get_config(),

@@ -14,6 +14,8 @@ import math
 
 import keras
 import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae.likelihoods import _gaussian
 
@@ -24,7 +26,9 @@ class Mse(_gaussian.GaussianLikelihood):
 
     scale_per = "image"
 
-    def distribution(self, params, x=None, training=False):
+    def distribution(
+        self, params: tf.Tensor, x: TensorLike | None = None, training: bool = False
+    ) -> tfd.Distribution:
         """See `Likelihood.distribution`."""
         self.ensure_built(params.shape)
         num_dims = tf.TensorShape(params.shape[1:]).num_elements()
@@ -33,6 +37,6 @@ class Mse(_gaussian.GaussianLikelihood):
             return _gaussian.independent_normal(self.loc(params), tf.sqrt(num_dims / 2.0))
         return _gaussian.independent_normal(self.loc(params), math.sqrt(num_dims / 2.0))
 
-    def provenance(self):
+    def provenance(self) -> dict[str, object]:
         """The scale follows from the size of the image."""
         return {"source": "constant", "variance": "D / 2"}

@@ -11,15 +11,15 @@ Source: Takahashi et al. 2018 (Student-t VAE); Rybkin et al. 2021, Table 2.
 """
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae import distributions
 from tf_sigma_vae.likelihoods import _gaussian
-
-tfd = tfp.distributions
 
 LARGEST_DF = 1000.0
 """Up to here the masses of bins are accurate however far out; see `distributions.StudentT`."""
@@ -44,8 +44,8 @@ class StudentT(_gaussian.GaussianLikelihood):
         df_min: float = 2.1,
         df_max: float = 100.0,
         loc_activation: str = "sigmoid",
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -75,7 +75,9 @@ class StudentT(_gaussian.GaussianLikelihood):
         """Location, log-scale and degrees of freedom for each channel."""
         return 3 * channels
 
-    def distribution(self, params, x=None, training=False):
+    def distribution(
+        self, params: tf.Tensor, x: TensorLike | None = None, training: bool = False
+    ) -> tfd.Distribution:
         """See `Likelihood.distribution`."""
         self.ensure_built(params.shape)
         if params.shape[-1] % 3:
@@ -87,11 +89,11 @@ class StudentT(_gaussian.GaussianLikelihood):
         elements = distributions.StudentT(df, self.loc(loc), tf.exp(log_scale))
         return tfd.Independent(elements, reinterpreted_batch_ndims=loc.shape.rank - 1)
 
-    def provenance(self):
+    def provenance(self) -> dict[str, object]:
         """The scale is an output of the network."""
         return {"source": "network"}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         names = ("log_scale_min", "log_scale_max", "df_min", "df_max")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
