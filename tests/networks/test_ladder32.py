@@ -56,6 +56,14 @@ def test_images_of_one_map_may_have_vectors_alone(image_shape):
     )
 
 
+def test_a_draw_is_needed_where_a_level_is_inferred_on_the_way_up():
+    x = np.zeros((2, 8, 8, 1), np.float32)
+    with pytest.raises(ValueError, match="level 2 is inferred on the way up: it needs draw"):
+        ladder32.BottomUp((8, 8, 1), 5, **OPTIONS)(x)
+    features, _ = ladder32.BottomUp((8, 8, 1), 5, stochastic_bottom_up=False, **OPTIONS)(x)
+    assert len(features) == 3
+
+
 def test_latents_may_lie_on_maps_of_few_pixels():
     given = {"latents": ((3, 1), (2, 1), (1, 1)), "latent_channels": 2}
     assert shapes((9, 12, 1), **given) == [(1, 1, 5), (2, 2, 4), (3, 3, 4)]

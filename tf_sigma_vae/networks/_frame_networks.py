@@ -11,7 +11,8 @@ the frames beside it, on the number of replicas, and on gradient accumulation.
 import math
 import numbers
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -45,7 +46,9 @@ class FrameNetwork(keras.layers.Layer):
     NETWORK: ClassVar[str]
     FIRST_SKIP: ClassVar[int]
 
-    def set_options(self, image_shape, feature_size, width, normalization) -> None:
+    def set_options(
+        self, image_shape: Sequence[int], feature_size: int, width: int, normalization: str
+    ) -> None:
         """Checks and sets them; for the constructor.
 
         Raises:
@@ -89,9 +92,10 @@ class FrameNetwork(keras.layers.Layer):
         return (*self._size(self.num_scales), self.channels[-1])
 
     def _size(self, halvings: int) -> tuple[int, int]:
-        return tuple(side >> halvings for side in self.image_shape[:2])
+        height, width = self.image_shape[:2]
+        return height >> halvings, width >> halvings
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         names = ("image_shape", "feature_size", "width", "normalization")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
@@ -102,12 +106,12 @@ class FrameReader(FrameNetwork):
 
     def __init__(
         self,
-        image_shape,
+        image_shape: Sequence[int],
         feature_size: int,
         width: int = 64,
         normalization: str = "group",
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -139,7 +143,7 @@ class FrameReader(FrameNetwork):
             self.feature_size, "tanh", kernel_initializer=start, dtype=policy, name="head"
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights."""
         shape = (None, *self.image_shape)
         for block in self.blocks:
@@ -152,7 +156,7 @@ class FrameReader(FrameNetwork):
         """What is done between two scales, where the convolutions do not do it."""
         return maps
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Applies the network.
 
         Args:
@@ -169,7 +173,9 @@ class FrameReader(FrameNetwork):
             maps = self.shrink(maps)
         return self.head(self.flatten(maps)), skips
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[tuple[int | None, ...], list[tuple[int | None, ...]]]:
         """`(N, feature_size)`, and a list of `(N, h, w, c)`."""
         num = input_shape[0]
         return (num, self.feature_size), [(num, *shape) for shape in self.skip_shapes]
@@ -180,13 +186,13 @@ class FrameWriter(FrameNetwork):
 
     def __init__(
         self,
-        image_shape,
+        image_shape: Sequence[int],
         feature_size: int,
         params_channels: int,
         width: int = 64,
         normalization: str = "group",
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -221,7 +227,7 @@ class FrameWriter(FrameNetwork):
         )
         self.stem_normalization = normalization_of(self.normalization, channels, policy)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights."""
         self.stem.build((None, 1, 1, self.feature_size))
         if self.stem_normalization is not None:
@@ -234,7 +240,7 @@ class FrameWriter(FrameNetwork):
         """What is done between two scales, where the convolutions do not do it."""
         return maps
 
-    def call(self, features, skips):
+    def call(self, features: tf.Tensor, skips: Sequence[tf.Tensor]) -> tf.Tensor:
         """Applies the network.
 
         Args:
@@ -253,16 +259,20 @@ class FrameWriter(FrameNetwork):
             maps = block(self.grow(maps), skip)
         return maps
 
-    def compute_output_shape(self, input_shape, skips_shape=None):
+    def compute_output_shape(
+        self,
+        input_shape: tuple[int | None, ...],
+        skips_shape: Sequence[tuple[int | None, ...]] | None = None,
+    ) -> tuple[int | None, ...]:
         """`(N, H, W, params_channels)`."""
         return (input_shape[0], *self.image_shape[:2], self.params_channels)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         return {**super().get_config(), "params_channels": self.params_channels}
 
 
-def require_whole(name: str, value) -> None:
+def require_whole(name: str, value: object) -> None:
     """Raises a ValueError for what is no whole number from 1."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")

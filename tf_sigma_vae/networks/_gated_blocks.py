@@ -9,6 +9,8 @@ A block adds `a sigmoid(b)` to its input, the two halves of what two convolution
 after an ELU (van den Oord et al. 2016, Eq. 2, for the gate; He et al. 2016 for the order).
 """
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -22,12 +24,12 @@ class WeightNormConv(keras.layers.Layer):
     def __init__(
         self,
         filters: int,
-        kernel_size,
+        kernel_size: int | tuple[int, int],
         strides: int = 1,
-        padding="same",
+        padding: str = "same",
         gain: float = 1.0,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -40,10 +42,11 @@ class WeightNormConv(keras.layers.Layer):
         """
         super().__init__(**kwargs)
         self.filters, self.strides, self.padding, self.gain = filters, strides, padding, gain
-        pair = isinstance(kernel_size, tuple)
-        self.kernel_size = kernel_size if pair else (kernel_size, kernel_size)
+        if not isinstance(kernel_size, tuple):
+            kernel_size = (kernel_size, kernel_size)
+        self.kernel_size = kernel_size
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights; they stay float32 until the kernel is made of them."""
         shape = (*self.kernel_size, input_shape[-1], self.filters)
         exact = {"dtype": "float32", "autocast": False}
@@ -54,7 +57,7 @@ class WeightNormConv(keras.layers.Layer):
         self.bias = self.add_weight(shape=shape[-1:], initializer="zeros", name="bias", **exact)
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Applies the layer."""
         v = tf.convert_to_tensor(self.v)
         norm = tf.sqrt(tf.reduce_sum(tf.square(v), axis=[0, 1, 2]))
@@ -69,7 +72,7 @@ class Rematerializable(keras.layers.Layer):
     A subclass implements `compute`.
     """
 
-    def __init__(self, rematerialize: bool = False, **kwargs):
+    def __init__(self, rematerialize: bool = False, **kwargs: Any) -> None:
         """Builds the layer.
 
         Args:
@@ -79,7 +82,7 @@ class Rematerializable(keras.layers.Layer):
         super().__init__(**kwargs)
         self.rematerialize = rematerialize
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Applies the layer."""
         if self.rematerialize and training:
             return keras.remat(self.compute)(inputs)
@@ -89,7 +92,9 @@ class Rematerializable(keras.layers.Layer):
 class GatedBlock(keras.layers.Layer):
     """Residual block of maps `[B, H, W, C]`."""
 
-    def __init__(self, channels: int, kernel_size: int = 3, gain: float = 1.0, **kwargs):
+    def __init__(
+        self, channels: int, kernel_size: int = 3, gain: float = 1.0, **kwargs: Any
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -103,13 +108,13 @@ class GatedBlock(keras.layers.Layer):
         self.first = WeightNormConv(channels, kernel_size, name="first", **policy)
         self.second = WeightNormConv(2 * channels, kernel_size, gain=gain, name="second", **policy)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights."""
         self.first.build(input_shape)
         self.second.build(input_shape)
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Applies the block."""
         change, gate = tf.split(self.second(tf.nn.elu(self.first(tf.nn.elu(inputs)))), 2, axis=-1)
         return inputs + change * tf.sigmoid(gate)
@@ -118,7 +123,7 @@ class GatedBlock(keras.layers.Layer):
 class Activated(Rematerializable):
     """Convolutions of maps `[B, H, W, C]`, an ELU before each."""
 
-    def __init__(self, convolutions: list[WeightNormConv], **kwargs):
+    def __init__(self, convolutions: list[WeightNormConv], **kwargs: Any) -> None:
         """Builds the layer.
 
         Args:
@@ -128,14 +133,14 @@ class Activated(Rematerializable):
         super().__init__(**kwargs)
         self.convolutions = convolutions
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights."""
         for layer in self.convolutions:
             layer.build(input_shape)
             input_shape = (*input_shape[:-1], layer.filters)
         self.built = True
 
-    def compute(self, inputs):
+    def compute(self, inputs: tf.Tensor) -> tf.Tensor:
         """Applies the convolutions."""
         for layer in self.convolutions:
             inputs = layer(tf.nn.elu(inputs))
@@ -148,7 +153,9 @@ class Upsample(keras.layers.Layer):
     Twice as large, cropped where H or W is odd (Shi et al. 2016); any size from maps of one pixel.
     """
 
-    def __init__(self, channels: int, size: tuple[int, int], from_vector: bool, **kwargs):
+    def __init__(
+        self, channels: int, size: tuple[int, int], from_vector: bool, **kwargs: Any
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -164,12 +171,12 @@ class Upsample(keras.layers.Layer):
             pixels * channels, 1, dtype=self.dtype_policy, name="convolution"
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights."""
         self.convolution.build(input_shape)
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Applies the layer."""
         pixels = self.convolution(tf.nn.elu(inputs))
         if self.from_vector:
@@ -181,7 +188,7 @@ class Upsample(keras.layers.Layer):
 class Chain(Rematerializable):
     """Layers applied one after the other; none leaves the input as it is."""
 
-    def __init__(self, chained: list[keras.layers.Layer], **kwargs):
+    def __init__(self, chained: list[keras.layers.Layer], **kwargs: Any) -> None:
         """Builds the layer.
 
         Args:
@@ -191,13 +198,13 @@ class Chain(Rematerializable):
         super().__init__(**kwargs)
         self.chained = chained
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights."""
         for layer in self.chained:
             layer.build(input_shape)
         self.built = True
 
-    def compute(self, inputs):
+    def compute(self, inputs: tf.Tensor) -> tf.Tensor:
         """Applies the layers."""
         for layer in self.chained:
             inputs = layer(inputs)

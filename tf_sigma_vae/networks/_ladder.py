@@ -3,6 +3,8 @@
 import dataclasses
 import itertools
 import numbers
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -37,7 +39,14 @@ class Level:
 class Ladder(keras.layers.Layer):
     """What the networks of both directions have in common."""
 
-    def _set_options(self, image_shape, latent_size, **options):
+    channels: int
+    latents: tuple[tuple[int, int], ...]
+    latent_channels: int | list[int] | tuple[int, ...]
+    num_blocks: int
+    stochastic_bottom_up: bool
+    rematerialize: bool
+
+    def _set_options(self, image_shape: Sequence[int], latent_size: int, **options: Any) -> None:
         self.image_shape, self.latent_size = tuple(image_shape), latent_size
         for name, value in options.items():
             setattr(self, name, value)
@@ -48,17 +57,18 @@ class Ladder(keras.layers.Layer):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
         smallest = min([SMALLEST_MAP, *(r for r, _ in self.latents if r > 1)])
-        self.map_sizes = [self.image_shape[:2]]
-        while max(self.map_sizes[-1]) > smallest:
-            self.map_sizes.append(tuple((size + 1) // 2 for size in self.map_sizes[-1]))
+        height, width = self.image_shape[:2]
+        self.map_sizes = [(height, width)]
+        while max(height, width) > smallest:
+            height, width = (height + 1) // 2, (width + 1) // 2
+            self.map_sizes.append((height, width))
         self.levels = self._levels()
 
     def _levels(self) -> list[Level]:
         num_maps = sum(count for resolution, count in self.latents if resolution > 1)
-        channels = self.latent_channels
-        if not isinstance(channels, list | tuple):
-            channels = [channels] * num_maps
-        self.latent_channels = channels = tuple(channels)
+        given = self.latent_channels
+        channels = tuple(given) if isinstance(given, list | tuple) else (given,) * num_maps
+        self.latent_channels = channels
         for value in channels:
             _require_whole("latent_channels", value)
         if len(channels) != num_maps:
@@ -66,14 +76,14 @@ class Ladder(keras.layers.Layer):
                 f"latent_channels must be a number or one for each of the {num_maps} maps of "
                 f"latents, finest first; got {len(channels)}: {channels}"
             )
-        channels, levels = iter(channels), []
+        sizes, levels = iter(channels), []
         for resolution, count in self.latents:
             place, size = len(self.map_sizes), (1, 1)
             if resolution > 1:
                 place = next(i for i, s in enumerate(self.map_sizes) if max(s) <= resolution)
                 size = self.map_sizes[place]
             for _ in range(count):
-                own = next(channels) if resolution > 1 else self.latent_size
+                own = next(sizes) if resolution > 1 else self.latent_size
                 levels.append(Level(place, size, own, own * self.stochastic_bottom_up))
         top = dataclasses.replace(levels.pop(), bottom_up_channels=0)
         return [top, *reversed(levels)]
@@ -99,33 +109,37 @@ class Ladder(keras.layers.Layer):
         kernel, policy = self._kernel(place), self.dtype_policy
         return [GatedBlock(self.channels, kernel, gain, dtype=policy) for _ in range(number)]
 
-    def _convolution(self, filters: int, kernel_size, **kwargs) -> WeightNormConv:
+    def _convolution(
+        self, filters: int, kernel_size: int | tuple[int, int], **kwargs: Any
+    ) -> WeightNormConv:
         return WeightNormConv(filters, kernel_size, dtype=self.dtype_policy, **kwargs)
 
-    def _activated(self, *convolutions: WeightNormConv, rematerialize=None) -> Activated:
+    def _activated(
+        self, *convolutions: WeightNormConv, rematerialize: bool | None = None
+    ) -> Activated:
         """Inside of a chain, which is computed again as a whole, not to be so once more."""
         again = self.rematerialize if rematerialize is None else rematerialize
         return Activated(list(convolutions), rematerialize=again, dtype=self.dtype_policy)
 
     def _parameters(self, level: Level, num_outputs: int, *hidden: int) -> Activated:
         kernel = self._kernel(level.place)
-        hidden = [self._convolution(channels, kernel) for channels in hidden]
+        layers = [self._convolution(channels, kernel) for channels in hidden]
         last = self._convolution(num_outputs, kernel, gain=_PARAMETERS_GAIN)
-        return self._activated(*hidden, last)
+        return self._activated(*layers, last)
 
     def _chain(self, layers: list[keras.layers.Layer]) -> Chain:
         # Nothing is saved where there is nothing to compute.
         again = self.rematerialize and bool(layers)
         return Chain(layers, rematerialize=again, dtype=self.dtype_policy)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
-        names = ("image_shape", "latent_size", "channels", "latents", "latent_channels")
-        names += ("num_blocks", "stochastic_bottom_up", "rematerialize")
+        names = ["image_shape", "latent_size", "channels", "latents", "latent_channels"]
+        names += ["num_blocks", "stochastic_bottom_up", "rematerialize"]
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def _pairs(latents) -> tuple[tuple[int, int], ...]:
+def _pairs(latents: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]:
     """The pairs, checked."""
     message = (
         "latents must be pairs (resolution, count) of whole numbers from 1, the resolutions "
@@ -143,10 +157,10 @@ def _pairs(latents) -> tuple[tuple[int, int], ...]:
     return pairs
 
 
-def _is_whole(value) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1
+def _is_whole(value: object) -> bool:
+    return not isinstance(value, bool) and isinstance(value, numbers.Integral) and int(value) >= 1
 
 
-def _require_whole(name: str, value) -> None:
+def _require_whole(name: str, value: object) -> None:
     if not _is_whole(value):
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")

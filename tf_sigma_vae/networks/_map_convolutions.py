@@ -8,6 +8,7 @@ so that the second is computed once where several maps have the same skips.
 """
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -53,8 +54,8 @@ class MapConvolution(keras.layers.Layer):
         channels: int,
         joins: bool = False,
         normalization: str | None = None,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -74,7 +75,7 @@ class MapConvolution(keras.layers.Layer):
         taps = kernel_size**2 // (strides**2 if kind is keras.layers.Conv2DTranspose else 1)
         variance = 1.0 if self.is_linear else LEAKY_GAIN
 
-        def convolution(**more):
+        def convolution(**more: Any) -> keras.layers.Layer:
             start = normal(variance, taps * channels * (1 + joins))
             options = {"padding": "same", "kernel_initializer": start, **policy, **more}
             return kind(filters, kernel_size, strides, **options)
@@ -83,7 +84,7 @@ class MapConvolution(keras.layers.Layer):
         self.of_skips = convolution(use_bias=False, name="of_skips") if joins else None
         self.normalization = normalization_of(normalization, filters, self.dtype_policy)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights."""
         shape = (None, *input_shape[1:3], self.channels)
         self.convolution.build(shape)
@@ -93,7 +94,7 @@ class MapConvolution(keras.layers.Layer):
             self.normalization.build(self.convolution.compute_output_shape(shape))
         self.built = True
 
-    def call(self, maps, skips=None):
+    def call(self, maps: tf.Tensor, skips: tf.Tensor | None = None) -> tf.Tensor:
         """Applies the layer.
 
         Args:
@@ -107,7 +108,7 @@ class MapConvolution(keras.layers.Layer):
             maps = self.normalization(maps)
         return maps if self.is_linear else tf.nn.leaky_relu(maps, SLOPE)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """That of the convolution."""
         return self.convolution.compute_output_shape(input_shape)
 
@@ -121,7 +122,9 @@ def _add_to_each(maps: tf.Tensor, skips: tf.Tensor) -> tf.Tensor:
     return tf.reshape(by_clip + skips[:, tf.newaxis], shape)
 
 
-def normalization_of(kind: str | None, channels: int, policy) -> keras.layers.Layer | None:
+def normalization_of(
+    kind: str | None, channels: int, policy: keras.DTypePolicy
+) -> keras.layers.Layer | None:
     """The layer of one of `NORMALIZATIONS`; none for `"none"` and for None."""
     if kind in (None, "none"):
         return None
@@ -132,7 +135,7 @@ def normalization_of(kind: str | None, channels: int, policy) -> keras.layers.La
 class Block(keras.layers.Layer):
     """Convolutions one after the other, of which the first may take skips."""
 
-    def __init__(self, convolutions: list[MapConvolution], **kwargs):
+    def __init__(self, convolutions: list[MapConvolution], **kwargs: Any) -> None:
         """Builds the layer.
 
         Args:
@@ -142,14 +145,14 @@ class Block(keras.layers.Layer):
         super().__init__(**kwargs)
         self.convolutions = convolutions
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights."""
         for layer in self.convolutions:
             layer.build(input_shape)
             input_shape = layer.compute_output_shape(input_shape)
         self.built = True
 
-    def call(self, maps, skips=None):
+    def call(self, maps: tf.Tensor, skips: tf.Tensor | None = None) -> tf.Tensor:
         """Applies the convolutions to maps `[N, h, w, c]` and skips as of `MapConvolution`."""
         first, *others = self.convolutions
         maps = first(maps, skips)
@@ -157,7 +160,7 @@ class Block(keras.layers.Layer):
             maps = layer(maps)
         return maps
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Shape after the last one."""
         for layer in self.convolutions:
             input_shape = layer.compute_output_shape(input_shape)

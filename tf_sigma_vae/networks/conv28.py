@@ -8,12 +8,16 @@ map is cropped to the size it had on the way down.
 Source: the authors' published code for SVHN and MNIST (Rybkin et al. 2021, Table 1 to 3).
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 MIN_SIZE = 8
 
 
-def _layer(kind: type[keras.layers.Layer], *args, **kwargs) -> keras.layers.Layer:
+def _layer(kind: type[keras.layers.Layer], *args: Any, **kwargs: Any) -> keras.layers.Layer:
     """A layer whose kernel starts uniform within `1 / sqrt(fan_in)`, as the authors' framework has.
 
     By the fan-in alone: an average with the fan-out, Keras's default, would let the 20 latents
@@ -24,16 +28,17 @@ def _layer(kind: type[keras.layers.Layer], *args, **kwargs) -> keras.layers.Laye
     return kind(*args, kernel_initializer=start, **kwargs)
 
 
-def _map_sizes(image_shape) -> list[tuple[int, int]]:
+def _map_sizes(image_shape: Sequence[int]) -> list[tuple[int, int]]:
     """Height and width of the maps at full, half and quarter resolution, rounded up."""
     height, width = image_shape[:2]
     sizes = [(height, width)]
     for _ in range(2):
-        sizes.append(tuple((size + 1) // 2 for size in sizes[-1]))
+        height, width = (height + 1) // 2, (width + 1) // 2
+        sizes.append((height, width))
     return sizes
 
 
-def _check(image_shape, width: int) -> None:
+def _check(image_shape: Sequence[int], width: object) -> None:
     if min(image_shape[:2]) < MIN_SIZE:
         raise ValueError(f"conv28 needs images of at least 8x8, got {tuple(image_shape)}")
     if not isinstance(width, int) or width < 1:
@@ -44,7 +49,9 @@ def _check(image_shape, width: int) -> None:
 class Encoder(keras.layers.Layer):
     """Images `[B, H, W, C]` to `[B, num_outputs]`."""
 
-    def __init__(self, image_shape, num_outputs: int, width: int = 32, **kwargs):
+    def __init__(
+        self, image_shape: Sequence[int], num_outputs: int, width: int = 32, **kwargs: Any
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -70,7 +77,7 @@ class Encoder(keras.layers.Layer):
         self.flatten = keras.layers.Flatten(dtype=self.dtype_policy)
         self.head = _layer(keras.layers.Dense, num_outputs, dtype=self.dtype_policy, name="head")
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights."""
         shape = (None, *self.image_shape)
         for layer in [*self.convolutions, self.flatten, self.head]:
@@ -78,17 +85,17 @@ class Encoder(keras.layers.Layer):
             shape = layer.compute_output_shape(shape)
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Applies the network."""
         for layer in self.convolutions:
             inputs = layer(inputs)
         return self.head(self.flatten(inputs))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """`(B, num_outputs)`."""
         return (input_shape[0], self.num_outputs)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         own = {"image_shape": self.image_shape, "num_outputs": self.num_outputs}
         return {**super().get_config(), **own, "width": self.width}
@@ -98,7 +105,14 @@ class Encoder(keras.layers.Layer):
 class Decoder(keras.layers.Layer):
     """Latents `[B, latent_size]` to `[B, H, W, params_channels]`."""
 
-    def __init__(self, image_shape, latent_size: int, params_channels: int, width=32, **kwargs):
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        latent_size: int,
+        params_channels: int,
+        width: int = 32,
+        **kwargs: Any,
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -128,7 +142,7 @@ class Decoder(keras.layers.Layer):
             _layer(transposed, params_channels, 5, padding="same", name="deconv2", **policy),
         ]
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights."""
         shape = (None, self.latent_size)
         for layer in [self.stem, self.reshape, *self.convolutions]:
@@ -136,7 +150,7 @@ class Decoder(keras.layers.Layer):
             shape = layer.compute_output_shape(shape)
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Applies the network."""
         maps = self.reshape(self.stem(inputs))
         sizes = [self.map_sizes[1], self.map_sizes[0], self.map_sizes[0]]
@@ -144,11 +158,11 @@ class Decoder(keras.layers.Layer):
             maps = layer(maps)[:, :height, :breadth]
         return maps
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """`(B, H, W, params_channels)`."""
         return (input_shape[0], *self.image_shape[:2], self.params_channels)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         own = {"image_shape": self.image_shape, "latent_size": self.latent_size}
         own |= {"params_channels": self.params_channels, "width": self.width}

@@ -58,6 +58,13 @@ class FrameDecoder(FrameWriter):
         ]
 
 
-def _block(kind, filters, channels, normalization, policy, joins=False) -> Block:
+def _block(
+    kind: type[keras.layers.Layer],
+    filters: int,
+    channels: int,
+    normalization: str | None,
+    policy: keras.DTypePolicy,
+    joins: bool = False,
+) -> Block:
     given = (kind, filters, KERNEL_SIZE, STRIDES, channels, joins, normalization)
     return Block([MapConvolution(*given, dtype=policy)], dtype=policy)

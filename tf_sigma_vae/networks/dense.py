@@ -5,17 +5,22 @@ ground truth of this project's tests.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 
-def _as_tuple(hidden_sizes) -> tuple:
+def _as_tuple(hidden_sizes: Sequence[int]) -> tuple[int, ...]:
     if not isinstance(hidden_sizes, (list, tuple)):
         raise ValueError(f"hidden_sizes must be a list of sizes, got {hidden_sizes!r}")
     return tuple(hidden_sizes)
 
 
-def _hidden_layers(hidden_sizes, activation, policy) -> list[keras.layers.Layer]:
+def _hidden_layers(
+    hidden_sizes: Sequence[object], activation: str, policy: keras.DTypePolicy
+) -> list[keras.layers.Layer]:
     if any(not isinstance(size, int) or size < 1 for size in hidden_sizes):
         raise ValueError(f"hidden_sizes must be positive whole numbers, got {hidden_sizes}")
     return [
@@ -30,14 +35,14 @@ class _DenseNetwork(keras.layers.Layer):
     def _chain(self) -> list[keras.layers.Layer]:
         return [self.flatten, *self.hidden, self.head, self.reshape]
 
-    def _set_chain(self, hidden_sizes, output_shape) -> None:
+    def _set_chain(self, hidden_sizes: Sequence[int], output_shape: tuple[int, ...]) -> None:
         policy = self.dtype_policy
         self.flatten = keras.layers.Flatten(dtype=policy)
         self.hidden = _hidden_layers(hidden_sizes, self.activation, policy)
         self.head = keras.layers.Dense(math.prod(output_shape), dtype=policy, name="head")
         self.reshape = keras.layers.Reshape(output_shape, dtype=policy)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights."""
         shape = (None, *input_shape[1:])
         for layer in self._chain():
@@ -45,13 +50,13 @@ class _DenseNetwork(keras.layers.Layer):
             shape = layer.compute_output_shape(shape)
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Applies the network."""
         for layer in self._chain():
             inputs = layer(inputs)
         return inputs
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Batch axis of the input, shape of the last layer."""
         return (input_shape[0], *self.reshape.target_shape)
 
@@ -61,8 +66,13 @@ class Encoder(_DenseNetwork):
     """Images `[B, H, W, C]` to `[B, num_outputs]`."""
 
     def __init__(
-        self, image_shape, num_outputs: int, hidden_sizes=(256,), activation="relu", **kwargs
-    ):
+        self,
+        image_shape: Sequence[int],
+        num_outputs: int,
+        hidden_sizes: Sequence[int] = (256,),
+        activation: str = "relu",
+        **kwargs: Any,
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -80,7 +90,7 @@ class Encoder(_DenseNetwork):
         self.hidden_sizes, self.activation = _as_tuple(hidden_sizes), activation
         self._set_chain(self.hidden_sizes, (num_outputs,))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         names = ("image_shape", "num_outputs", "hidden_sizes", "activation")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
@@ -92,13 +102,13 @@ class Decoder(_DenseNetwork):
 
     def __init__(
         self,
-        image_shape,
+        image_shape: Sequence[int],
         latent_size: int,
         params_channels: int,
-        hidden_sizes=(256,),
-        activation="relu",
-        **kwargs,
-    ):
+        hidden_sizes: Sequence[int] = (256,),
+        activation: str = "relu",
+        **kwargs: Any,
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -119,7 +129,7 @@ class Decoder(_DenseNetwork):
         shape = (*self.image_shape[:2], params_channels)
         self._set_chain(self.hidden_sizes[::-1], shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         names = ("image_shape", "latent_size", "params_channels", "hidden_sizes", "activation")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

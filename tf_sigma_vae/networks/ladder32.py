@@ -21,6 +21,9 @@ A latent of resolution r lies on the first of the maps H x W, H/2 x W/2, ... (ro
 longer side is at most r; a map that holds none has a block and no more.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -38,16 +41,16 @@ class BottomUp(Ladder):
 
     def __init__(
         self,
-        image_shape,
+        image_shape: Sequence[int],
         latent_size: int,
         channels: int = 96,
-        latents=LATENTS,
-        latent_channels=LATENT_CHANNELS,
+        latents: Sequence[Sequence[int]] = LATENTS,
+        latent_channels: int | list[int] | tuple[int, ...] = LATENT_CHANNELS,
         num_blocks: int = 3,
         stochastic_bottom_up: bool = True,
         rematerialize: bool = False,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -104,7 +107,7 @@ class BottomUp(Ladder):
             layers.append(self._activated(layer, rematerialize=False))
         return layers
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights."""
         self.entry.build((None, *self.image_shape))
         for layer in [*self.paths, *self.parameters]:
@@ -114,7 +117,9 @@ class BottomUp(Ladder):
             layer.build((None, None, None, channels))
         self.built = True
 
-    def call(self, inputs, draw=None):
+    def call(
+        self, inputs: tf.Tensor, draw: Callable[[int, tf.Tensor], tf.Tensor] | None = None
+    ) -> tuple[list[tf.Tensor], list[tuple[tf.Tensor, tf.Tensor] | None]]:
         """Applies the network.
 
         Args:
@@ -125,8 +130,12 @@ class BottomUp(Ladder):
         Returns:
           Pair of lists, top first: features `[B, h, w, channels]`; and pairs of what was drawn and
           its parameters, or None.
+
+        Raises:
+          ValueError: If a level is inferred on the way up and there is no `draw`.
         """
-        features, drawn = [], []
+        features: list[tf.Tensor] = []
+        drawn: list[tuple[tf.Tensor, tf.Tensor] | None] = []
         parts = zip(self.parameters, self.projections, strict=True)
         state = self.entry(inputs)
         for index in reversed(range(len(self.levels))):
@@ -136,6 +145,8 @@ class BottomUp(Ladder):
             if self.levels[index].bottom_up_channels:
                 parameters_of, project = next(parts)
                 parameters = parameters_of(state)
+                if draw is None:
+                    raise ValueError(f"level {index} is inferred on the way up: it needs draw")
                 z = draw(index, parameters)
                 state = state + project(z)
                 drawn[-1] = (z, parameters)
@@ -148,18 +159,18 @@ class TopDown(Ladder):
 
     def __init__(
         self,
-        image_shape,
+        image_shape: Sequence[int],
         latent_size: int,
         params_channels: int,
         is_joint: bool,
         channels: int = 96,
-        latents=LATENTS,
-        latent_channels=LATENT_CHANNELS,
+        latents: Sequence[Sequence[int]] = LATENTS,
+        latent_channels: int | list[int] | tuple[int, ...] = LATENT_CHANNELS,
         num_blocks: int = 3,
         stochastic_bottom_up: bool = True,
         rematerialize: bool = False,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -214,7 +225,7 @@ class TopDown(Ladder):
                 layers += self._blocks(current, 1)
         return layers
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights."""
         state = (None, None, None, self.channels)
         exact = {"dtype": "float32", "autocast": False}
@@ -229,37 +240,37 @@ class TopDown(Ladder):
             self.projections[index].build((None, *level.shape))
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         """Parameters `[B, H, W, params_channels]` of p(x|z) for latents, `[B, h, w, c]` each."""
         state = self.start(tf.shape(inputs[0])[0])
         for level, z in enumerate(inputs):
             state = self.merge(level, state, z)
         return self.output(state)
 
-    def start(self, batch_size) -> tf.Tensor:
+    def start(self, batch_size: int | tf.Tensor) -> tf.Tensor:
         """The state before the top level, `[B, 1, 1, channels]`."""
         initial = tf.cast(self.initial, self.compute_dtype)
         return tf.broadcast_to(initial, [batch_size, 1, 1, self.channels])
 
-    def prior(self, level: int, state) -> tf.Tensor | None:
+    def prior(self, level: int, state: tf.Tensor) -> tf.Tensor | None:
         """Parameters `[B, h, w, 2c]` of p(z_i | z_<i); None at the top, where nothing is above."""
         return self.priors[level - 1](state) if level else None
 
-    def posterior(self, level: int, state, features) -> tf.Tensor:
+    def posterior(self, level: int, state: tf.Tensor | None, features: tf.Tensor) -> tf.Tensor:
         """Parameters `[B, h, w, 2c]` of q for the part of the latent inferred on the way down."""
         if self.is_joint and level:
             features = tf.concat([state, features], axis=-1)
         return self.posteriors[level](features)
 
-    def merge(self, level: int, state, z) -> tf.Tensor:
+    def merge(self, level: int, state: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         """The state after a level, for its latent `[B, h, w, c]`."""
         return self.paths[level](state + self.projections[level](z))
 
-    def output(self, state) -> tf.Tensor:
+    def output(self, state: tf.Tensor) -> tf.Tensor:
         """Parameters `[B, H, W, params_channels]` of p(x|z) of the state after the last level."""
         return self.params(self.exit(state))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         own = {"params_channels": self.params_channels, "is_joint": self.is_joint}
         return {**super().get_config(), **own}

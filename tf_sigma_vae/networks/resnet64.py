@@ -14,8 +14,11 @@ without normalization in VAEs: Child 2021).
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 SMALLEST_SIDE = 4
 MAX_FACTOR = 8
@@ -32,15 +35,17 @@ def _start(variance: float) -> keras.initializers.Initializer:
     return keras.initializers.VarianceScaling(variance, "fan_in", "truncated_normal")
 
 
-def _map_sizes(image_shape) -> list[tuple[int, int]]:
+def _map_sizes(image_shape: Sequence[int]) -> list[tuple[int, int]]:
     """Height and width of the maps, each half of the one before, rounded up."""
-    sizes = [tuple(image_shape[:2])]
-    while min(sizes[-1]) > SMALLEST_SIDE:
-        sizes.append(tuple((side + 1) // 2 for side in sizes[-1]))
+    height, width = image_shape[:2]
+    sizes = [(height, width)]
+    while min(height, width) > SMALLEST_SIDE:
+        height, width = (height + 1) // 2, (width + 1) // 2
+        sizes.append((height, width))
     return sizes
 
 
-def _check(width: int, num_blocks: int) -> None:
+def _check(width: object, num_blocks: object) -> None:
     for name, value in (("width", width), ("num_blocks", num_blocks)):
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
@@ -51,7 +56,7 @@ class _Chain(keras.layers.Layer):
 
     layers: list[keras.layers.Layer]
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights."""
         shape = (None, *input_shape[1:])
         for layer in self.layers:
@@ -59,13 +64,13 @@ class _Chain(keras.layers.Layer):
             shape = layer.compute_output_shape(shape)
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Applies the layers."""
         for layer in self.layers:
             inputs = layer(inputs)
         return inputs
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Shape after the last layer."""
         for layer in self.layers:
             input_shape = layer.compute_output_shape(input_shape)
@@ -75,7 +80,7 @@ class _Chain(keras.layers.Layer):
 class _Block(_Chain):
     """`x + branch(x)`, at as many channels as `x` has."""
 
-    def __init__(self, channels: int, **kwargs):
+    def __init__(self, channels: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         policy = self.dtype_policy
         self.layers = []
@@ -85,16 +90,16 @@ class _Block(_Chain):
             )
             self.layers += [keras.layers.Activation("silu", dtype=policy), convolution]
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Adds the branch."""
         return inputs + super().call(inputs)
 
 
-def _blocks(channels: int, num_blocks: int, policy) -> list[keras.layers.Layer]:
+def _blocks(channels: int, num_blocks: int, policy: keras.DTypePolicy) -> list[keras.layers.Layer]:
     return [_Block(channels, dtype=policy) for _ in range(num_blocks)]
 
 
-def _projection(channels: int, size: int, policy) -> keras.layers.Layer:
+def _projection(channels: int, size: int, policy: keras.DTypePolicy) -> keras.layers.Layer:
     """A linear convolution that keeps the mean square."""
     return keras.layers.Conv2D(
         channels, size, padding="same", kernel_initializer=_start(1.0), dtype=policy
@@ -105,7 +110,14 @@ def _projection(channels: int, size: int, policy) -> keras.layers.Layer:
 class Encoder(_Chain):
     """Images `[B, H, W, C]` to `[B, num_outputs]`."""
 
-    def __init__(self, image_shape, num_outputs: int, width: int = 32, num_blocks=2, **kwargs):
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        num_outputs: int,
+        width: int = 32,
+        num_blocks: int = 2,
+        **kwargs: Any,
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -136,11 +148,11 @@ class Encoder(_Chain):
             keras.layers.Dense(num_outputs, kernel_initializer=_start(1.0), dtype=policy),
         ]
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Applies the network, to images shifted from [0, 1] to [-1, 1]."""
         return super().call(2.0 * inputs - 1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         names = ("image_shape", "num_outputs", "width", "num_blocks")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
@@ -152,13 +164,13 @@ class Decoder(_Chain):
 
     def __init__(
         self,
-        image_shape,
+        image_shape: Sequence[int],
         latent_size: int,
         params_channels: int,
         width: int = 32,
         num_blocks: int = 2,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -197,13 +209,15 @@ class Decoder(_Chain):
             _projection(params_channels, 3, policy),
         ]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         names = ("image_shape", "latent_size", "params_channels", "width", "num_blocks")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def _upsampling(low: tuple[int, int], high: tuple[int, int], policy) -> list[keras.layers.Layer]:
+def _upsampling(
+    low: tuple[int, int], high: tuple[int, int], policy: keras.DTypePolicy
+) -> list[keras.layers.Layer]:
     """Each pixel four times, and the row and the column too many cut off."""
     extra = [(0, 2 * small - large) for small, large in zip(low, high, strict=True)]
     return [

@@ -47,7 +47,7 @@ class FrameEncoder(FrameReader):
             before = channels
         return blocks
 
-    def shrink(self, maps):
+    def shrink(self, maps: tf.Tensor) -> tf.Tensor:
         """Max pooling."""
         return tf.nn.max_pool2d(maps, 2, 2, "VALID")
 
@@ -69,12 +69,19 @@ class FrameDecoder(FrameWriter):
             blocks.append(_block(*given, joins=True, ends=scale == 0))
         return blocks[::-1]
 
-    def grow(self, maps):
+    def grow(self, maps: tf.Tensor) -> tf.Tensor:
         """Each pixel four times."""
         return self.upsampling(maps)
 
 
-def _block(filters, channels, normalization, policy, joins=False, ends=False) -> Block:
+def _block(
+    filters: list[int],
+    channels: int,
+    normalization: str,
+    policy: keras.DTypePolicy,
+    joins: bool = False,
+    ends: bool = False,
+) -> Block:
     """3x3 convolutions.
 
     Args:
