@@ -18,7 +18,7 @@ _MAX_DIFFERENCES = 3
 _MAX_VALUE_CHARACTERS = 100
 
 
-def hold(listener: socket.socket, hello: dict, watch) -> None:
+def hold(listener: socket.socket, hello: dict, watch: _wire.Watch) -> None:
     """Waits for all other workers and lets them go, together.
 
     Args:
@@ -45,7 +45,7 @@ def hold(listener: socket.socket, hello: dict, watch) -> None:
 class _Meeting:
     """Connections by what they said of themselves: nothing yet (None), or their hello."""
 
-    def __init__(self, listener: socket.socket, hello: dict, watch):
+    def __init__(self, listener: socket.socket, hello: dict, watch: _wire.Watch) -> None:
         self._addresses = hello["addresses"]
         self._hello = hello
         self._watch = watch
@@ -154,13 +154,13 @@ class _Meeting:
 
     def _enter(self, connection: _wire.Connection, hello: dict) -> None:
         index, num_workers = hello["index"], len(self._addresses)
-        for rival in self._claimants(index):
+        for rival, known in self._claimants(index).items():
             # The same process again, or one that is dead by now, which reading shows?
-            if self._guests[rival]["id"] == hello["id"]:
+            if known["id"] == hello["id"]:
                 self._dismiss(rival)
             else:
                 self._read(rival)
-        rivals = self._claimants(index)
+        rivals = list(self._claimants(index))
         self._guests[connection] = hello
         if len(hello["addresses"]) != num_workers:
             raise ClusterError(
@@ -175,8 +175,10 @@ class _Meeting:
             )
         self._next_beat = 0.0
 
-    def _claimants(self, index: int) -> list[_wire.Connection]:
-        return [guest for guest, hello in self._guests.items() if hello and hello["index"] == index]
+    def _claimants(self, index: int) -> dict[_wire.Connection, dict]:
+        """The guests who said that they are this worker, with what they said."""
+        guests = self._guests.items()
+        return {guest: hello for guest, hello in guests if hello and hello["index"] == index}
 
     def _tend(self) -> None:
         now = time.monotonic()
@@ -215,7 +217,7 @@ def _entries(hello: dict) -> dict[str, str]:
     addresses = {str(index): address for index, address in enumerate(hello["addresses"])}
     entries: dict[str, str] = {}
 
-    def add(path: str, value) -> None:
+    def add(path: str, value: object) -> None:
         if isinstance(value, dict) and value:
             for key, inner in value.items():
                 add(f"{path}.{key}" if path else key, inner)

@@ -12,6 +12,7 @@ import re
 import socket
 import struct
 import time
+from collections.abc import Callable
 
 VERSION = 1
 """Version of the protocol; another one is an error and no stranger."""
@@ -173,3 +174,38 @@ class Connection:
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
+
+
+class Watch:
+    """The time that is left, and who is told how it is spent."""
+
+    def __init__(
+        self, seconds: float, progress: Callable[[str], None] | None, report_seconds: float
+    ) -> None:
+        """Starts the time.
+
+        Args:
+          seconds: The time there is.
+          progress: Is told what is waited for.
+          report_seconds: How often.
+        """
+        self.seconds, self._report_seconds = seconds, report_seconds
+        self._progress = progress
+        self._end = time.monotonic() + seconds
+        self._next_report = time.monotonic() + self._report_seconds
+
+    @property
+    def expired(self) -> bool:
+        """Whether no time is left."""
+        return time.monotonic() >= self._end
+
+    def at_most(self, seconds: float) -> float:
+        """`seconds`, or the time left if that is less; positive, since 0 means never to block."""
+        return max(min(seconds, self._end - time.monotonic()), 0.001)
+
+    def report(self, text: str) -> None:
+        """Tells what is waited for, unless it was told a moment ago."""
+        now = time.monotonic()
+        if self._progress is not None and now >= self._next_report:
+            self._next_report = now + self._report_seconds
+            self._progress(text)

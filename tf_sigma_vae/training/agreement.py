@@ -6,6 +6,7 @@ Every function is called by all workers at the same place; with one worker none 
 import functools
 import time
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -35,7 +36,7 @@ class StopVote:
     vote the workers also agree on how many steps a second will hold.
     """
 
-    def __init__(self, strategy: tf.distribute.Strategy, step: int):
+    def __init__(self, strategy: tf.distribute.Strategy, step: int) -> None:
         """Starts with a vote at the next step.
 
         Args:
@@ -92,7 +93,7 @@ def fingerprint(images: np.ndarray) -> int:
 def _of_every_worker(strategy: tf.distribute.Strategy, value: int) -> np.ndarray:
     """The value of each worker, int64, in the order of the workers."""
 
-    def own(_):
+    def own(_: tf.distribute.experimental.ValueContext) -> tf.Tensor:
         return tf.constant([value], tf.int64)
 
     per_replica = strategy.experimental_distribute_values_from_function(own)
@@ -101,10 +102,12 @@ def _of_every_worker(strategy: tf.distribute.Strategy, value: int) -> np.ndarray
 
 
 @functools.cache
-def _gather(strategy: tf.distribute.Strategy):
+def _gather(
+    strategy: tf.distribute.Strategy,
+) -> Callable[[tf.distribute.DistributedValues], tf.distribute.DistributedValues]:
     """Function of one value a replica, `[1]`, that gives those of all; compiled once."""
 
-    def gather(own):
+    def gather(own: tf.Tensor) -> tf.Tensor:
         # The identity gives the argument the device of the replica, which gathering asks for.
         return tf.distribute.get_replica_context().all_gather(tf.identity(own), axis=0)
 

@@ -5,6 +5,7 @@ so that together they see the batches that one device would, each image once an 
 """
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,8 @@ from tf_sigma_vae import data
 from tf_sigma_vae.config import Config
 
 Examples = np.ndarray | data.VideoSource
+Batches: TypeAlias = tf.data.Dataset | tf.distribute.DistributedDataset
+"""What `fit` takes."""
 COMPARED_VIDEOS = 16
 
 
@@ -22,7 +25,7 @@ def training(
     images: Examples,
     start_step: int,
     num_steps: int | None = None,
-):
+) -> Batches:
     """Shuffled global batches from a step on.
 
     Args:
@@ -47,25 +50,37 @@ def shuffled(
     config: Config, images: Examples, start_step: int = 0, shard: data.Shard = data.WHOLE
 ) -> tf.data.Dataset:
     """What `training` takes its batches from, of one share of them."""
-    options = {
-        "global_batch_size": config.global_batch_size,
-        "seed": config.seed,
-        "start_step": start_step,
-        "flip": config.flip,
-        "drop_remainder": config.drop_remainder,
-        "shard": shard,
-    }
     if isinstance(images, data.VideoSource):
-        return data.training_clips(images, config.train_frames, **options)
-    return data.training_batches(images, dequantize=config.dequantize, **options)
+        return data.training_clips(
+            images,
+            config.train_frames,
+            global_batch_size=config.global_batch_size,
+            seed=config.seed,
+            start_step=start_step,
+            flip=config.flip,
+            drop_remainder=config.drop_remainder,
+            shard=shard,
+        )
+    return data.training_batches(
+        images,
+        global_batch_size=config.global_batch_size,
+        seed=config.seed,
+        start_step=start_step,
+        dequantize=config.dequantize,
+        flip=config.flip,
+        drop_remainder=config.drop_remainder,
+        shard=shard,
+    )
 
 
 def in_order(config: Config, images: Examples, shard: data.Shard = data.WHOLE) -> tf.data.Dataset:
     """Every image, or every clip as long as those of the training, once and in order."""
-    options = {"global_batch_size": config.global_batch_size, "shard": shard}
+    size = config.global_batch_size
     if isinstance(images, data.VideoSource):
-        return data.evaluation_clips(images, config.train_frames, **options)
-    return data.evaluation_batches(images, **options)
+        return data.evaluation_clips(
+            images, config.train_frames, global_batch_size=size, shard=shard
+        )
+    return data.evaluation_batches(images, global_batch_size=size, shard=shard)
 
 
 def num_in_order(config: Config, images: Examples) -> int:
@@ -94,7 +109,7 @@ def to_compare(images: Examples) -> np.ndarray:
 
 def validation(
     strategy: tf.distribute.Strategy, config: Config, images: Examples, pad: bool | None = None
-):
+) -> Batches:
     """Every image, or clip, once and in order.
 
     Args:
@@ -118,7 +133,7 @@ def validation(
     return _distributed(strategy, make)
 
 
-def _padded(x: tf.Tensor, size: int):
+def _padded(x: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """x, targets that are ignored, and weights: 1 for the rows of x, 0 for those added to them."""
     num_rows = tf.shape(x)[0]
     padding = [[0, size - num_rows], *[[0, 0]] * (x.shape.rank - 1)]
@@ -126,7 +141,9 @@ def _padded(x: tf.Tensor, size: int):
     return images, images, tf.sequence_mask(num_rows, size, tf.float32)
 
 
-def _distributed(strategy: tf.distribute.Strategy, make: Callable[[data.Shard], tf.data.Dataset]):
+def _distributed(
+    strategy: tf.distribute.Strategy, make: Callable[[data.Shard], tf.data.Dataset]
+) -> Batches:
     if strategy.num_replicas_in_sync == 1:
         return make(data.WHOLE)
 

@@ -1,6 +1,10 @@
 """Keras callbacks of the training loop: checkpoints, the best epoch, averages, pictures."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_sigma_vae import image_grid, video_frames
@@ -20,7 +24,9 @@ class WriteCheckpoints(StepCounter):
     step of an epoch it waits for the validation: a resumed run starts the next epoch.
     """
 
-    def __init__(self, checkpoints: Checkpoints, every_steps: int, stop_request: StopRequest):
+    def __init__(
+        self, checkpoints: Checkpoints, every_steps: int, stop_request: StopRequest
+    ) -> None:
         """Builds the callback.
 
         Args:
@@ -32,7 +38,7 @@ class WriteCheckpoints(StepCounter):
         self.checkpoints, self.every_steps = checkpoints, every_steps
         self.stop_request = stop_request
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Puts back the running metrics of an interrupted epoch."""
         super().on_epoch_begin(epoch)
         if self.goes_on:
@@ -40,7 +46,7 @@ class WriteCheckpoints(StepCounter):
         self._saved = self.step
         self._vote = agreement.StopVote(self.model.distribute_strategy, self.step)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Saves if due."""
         super().on_train_batch_end(batch)
         if self.step == self.end:
@@ -51,7 +57,7 @@ class WriteCheckpoints(StepCounter):
             self._save()
         self._leave_if_asked()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Saves after the validation."""
         self.checkpoints.restore_running_metrics()
         self._save()
@@ -83,7 +89,7 @@ class WriteCheckpoints(StepCounter):
 class BestEpoch(StepCounter):
     """Keeps the weights of the epoch with the best val_elbo, and stops when none gets better."""
 
-    def __init__(self, checkpoints: Checkpoints, patience: int, keep_best: bool):
+    def __init__(self, checkpoints: Checkpoints, patience: int, keep_best: bool) -> None:
         """Builds the callback.
 
         Args:
@@ -99,7 +105,7 @@ class BestEpoch(StepCounter):
         """Whether the patience is used up."""
         return 0 < self.patience <= int(self.checkpoints.epochs_since_best)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any]) -> None:
         """Compares, saves the best, and stops when the patience is used up."""
         elbo = float(logs["val_elbo"])
         if elbo > float(self.checkpoints.best_elbo):
@@ -117,7 +123,7 @@ class BestEpoch(StepCounter):
 class AverageInValidation(keras.callbacks.Callback):
     """Validates with the moving average of the weights, as the final model will have them."""
 
-    def __init__(self, swap):
+    def __init__(self, swap: Callable[[], None]) -> None:
         """Builds the callback.
 
         Args:
@@ -126,11 +132,11 @@ class AverageInValidation(keras.callbacks.Callback):
         super().__init__()
         self.swap = swap
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Puts the averages in place."""
         self.swap()
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Puts the weights back."""
         self.swap()
 
@@ -142,7 +148,7 @@ class Pictures(keras.callbacks.Callback):
     the context, their one-step reconstructions and the mean rollout.
     """
 
-    def __init__(self, summary_folder: str, images, seed: int):
+    def __init__(self, summary_folder: str, images: np.ndarray, seed: int) -> None:
         """Builds the callback.
 
         Args:
@@ -155,7 +161,7 @@ class Pictures(keras.callbacks.Callback):
         self.images = images[: CLIPS if images.ndim == 5 else PICTURES]
         self.seed = seed
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Writes the grids."""
         if self.images.ndim == 5:
             grids = {"rollouts": video_frames.strip(self.model, self.images)}

@@ -11,6 +11,7 @@ which every replica holds a part, are kept as their sums, so that the others hav
 import os
 import shutil
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -53,7 +54,7 @@ class Checkpoints:
       writes: Whether this worker writes the checkpoints.
     """
 
-    def __init__(self, folder: str, model, keep: int):
+    def __init__(self, folder: str, model: keras.Model, keep: int) -> None:
         """Collects the variables of the state.
 
         Args:
@@ -180,9 +181,9 @@ class Checkpoints:
         return self._strategy.experimental_local_results(self._summed_totals())[0].numpy()
 
     @tf.function
-    def _summed_totals(self):
+    def _summed_totals(self) -> tf.Tensor | tf.distribute.DistributedValues:
         # Together: each alone would be a round of communication.
-        def summed():
+        def summed() -> tf.Tensor:
             own = tf.stack([tf.convert_to_tensor(v) for v in self._metric_variables])
             context = tf.distribute.get_replica_context()
             return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
@@ -258,10 +259,10 @@ class Checkpoints:
         agreement.wait_for_all(self._strategy)
         # Not the manager's list: that of a worker that does not write is as old as the worker.
         latest = tf.train.latest_checkpoint(self._best.directory)
-        found = -1 if latest is None else listed_step(self._best.directory)
+        found = None if latest is None else listed_step(self._best.directory)
         agreement.require_equal(
             self._strategy,
-            {"the best step that they find": found},
+            {"the best step that they find": -1 if found is None else found},
             "--workdir must be one folder that all workers share; start all again",
         )
         if latest is not None:

@@ -79,11 +79,16 @@ class _Workers(tf.distribute.cluster_resolver.SimpleClusterResolver):
     It asks after it started the runtime, so that counting then disturbs nothing.
     """
 
-    def __init__(self, addresses: tuple[str, ...], index: int):
+    def __init__(self, addresses: tuple[str, ...], index: int) -> None:
         spec = tf.train.ClusterSpec({"worker": list(addresses)})
         super().__init__(spec, task_type="worker", task_id=index, rpc_layer="grpc")
 
-    def num_accelerators(self, task_type=None, task_id=None, config_proto=None) -> dict[str, int]:
+    def num_accelerators(
+        self,
+        task_type: str | None = None,
+        task_id: int | None = None,
+        config_proto: tf.compat.v1.ConfigProto | None = None,
+    ) -> dict[str, int]:
         """Number of GPUs of this process."""
         return {"GPU": len(tf.config.get_visible_devices("GPU"))}
 
@@ -98,7 +103,7 @@ def _from_tf_config() -> Cluster | None:
         raise ValueError(f"TF_CONFIG is not JSON ({error}): {text!r}") from error
     if not isinstance(content, dict):
         raise ValueError(f"TF_CONFIG must be a JSON object with 'cluster' and 'task', not {text!r}")
-    jobs, task = content.get("cluster"), content.get("task")
+    jobs, task = content.get("cluster", {}), content.get("task", {})
     if not task and not (any(jobs.values()) if isinstance(jobs, dict) else jobs):
         return None
     for name, value in (("cluster", jobs), ("task", task)):
@@ -143,7 +148,7 @@ def _check_task(jobs: dict, task: dict) -> None:
         raise ValueError(
             f"TF_CONFIG: task.type is {job!r}; the cluster has {', '.join(sorted(jobs))}"
         )
-    if not re.fullmatch(r"\d+", str(index)):
+    if index is None or not re.fullmatch(r"\d+", str(index)):
         raise ValueError(f"TF_CONFIG: task.index must be an integer from 0, not {index!r}")
     if int(index) >= len(jobs[job]):
         raise ValueError(
@@ -220,9 +225,9 @@ def _check_present(names: tuple[str, ...], what: str) -> None:
 
 
 def _integer(name: str, low: int = 0, high: int | None = None, default: int | None = None) -> int:
-    text = os.environ.get(name)
-    if text is None and default is not None:
+    if default is not None and name not in os.environ:
         return default
+    text = os.environ[name]
     number = int(text) if re.fullmatch(r"\d{1,18}", text) else -1
     if number < low or (high is not None and number > high):
         allowed = f"an integer from {low}" + ("" if high is None else f" to {high}")

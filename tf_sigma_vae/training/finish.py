@@ -2,11 +2,21 @@
 
 import os
 
+from tf_sigma_vae import data
 from tf_sigma_vae.config import Config
+from tf_sigma_vae.models import LatentVariableModel
 from tf_sigma_vae.training import agreement, batches, optimizer
+from tf_sigma_vae.training.checkpoints import Checkpoints
+from tf_sigma_vae.workdir import Workdir
 
 
-def finish(config: Config, model, splits, checkpoints, files) -> None:
+def finish(
+    config: Config,
+    model: LatentVariableModel,
+    splits: data.Splits | data.VideoSplits,
+    checkpoints: Checkpoints,
+    files: Workdir,
+) -> None:
     """Takes the final weights, calibrates, and writes `model.keras` in one move.
 
     Args:

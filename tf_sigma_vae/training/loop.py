@@ -12,19 +12,23 @@ import tensorflow as tf
 
 from tf_sigma_vae import build, data
 from tf_sigma_vae.config import Config
+from tf_sigma_vae.models import LatentVariableModel
 from tf_sigma_vae.replicas import num_workers
 from tf_sigma_vae.training import agreement, batches, metrics_log, optimizer, start, strategy
 from tf_sigma_vae.training import callbacks as callbacks_lib
 from tf_sigma_vae.training.checkpoints import Checkpoints, NonFiniteError, listed_step
 from tf_sigma_vae.training.finish import finish
 from tf_sigma_vae.training.preemption import StopRequest, preempted_by_lost_workers
+from tf_sigma_vae.training.step_counter import StepCounter
 from tf_sigma_vae.workdir import Workdir, WorkdirError
 
 FILE_SYSTEM_SECONDS = 40.0
 """Longest that a shared file system shows a worker an old listing (NFS: 30 s by default)."""
 
 
-def compiled_model(config: Config, image_shape, num_steps: int) -> keras.Model:
+def compiled_model(
+    config: Config, image_shape: tuple[int, int, int], num_steps: int
+) -> LatentVariableModel:
     """The model of a configuration, compiled; call it in the scope of the strategy.
 
     Args:
@@ -44,6 +48,7 @@ def compiled_model(config: Config, image_shape, num_steps: int) -> keras.Model:
         jit_compile=config.jit_compile,
         steps_per_execution=config.steps_per_execution,
     )
+    assert model.optimizer is not None  # Compiled just now.
     model.optimizer.build(model.trainable_variables)
     return model
 
@@ -57,7 +62,7 @@ def train(
     strategy_name: str = "auto",
     cluster_timeout: float = start.CLUSTER_TIMEOUT,
     verbose: int | None = None,
-) -> keras.Model:
+) -> LatentVariableModel:
     """Trains, or resumes a killed run, and writes `model.keras`.
 
     With several workers all call this, with the same arguments; the chief writes.
@@ -93,7 +98,15 @@ def train(
             )
 
 
-def _train(config, files, distribution, data_dir, download, verbose, stop_request) -> keras.Model:
+def _train(
+    config: Config,
+    files: Workdir,
+    distribution: tf.distribute.Strategy,
+    data_dir: str | None,
+    download: bool,
+    verbose: int | None,
+    stop_request: StopRequest,
+) -> LatentVariableModel:
     splits = build.load_splits(config, data_dir, download)
     if config.deterministic_ops:
         tf.config.experimental.enable_op_determinism()
@@ -123,7 +136,9 @@ def _train(config, files, distribution, data_dir, download, verbose, stop_reques
     return model
 
 
-def _opened(files: Workdir, config: Config, data_dir, model, num_steps: int) -> Checkpoints:
+def _opened(
+    files: Workdir, config: Config, data_dir: str | None, model: LatentVariableModel, num_steps: int
+) -> Checkpoints:
     """The state kept in the workdir; the chief makes the folder and mends what a kill left."""
     distribution = model.distribute_strategy
     if agreement.is_chief(distribution):
@@ -146,7 +161,12 @@ def _look_for(path: str) -> None:
         time.sleep(0.2)
 
 
-def _require_same_start(distribution, splits: data.Splits, files: Workdir, step: int) -> None:
+def _require_same_start(
+    distribution: tf.distribute.Strategy,
+    splits: data.Splits | data.VideoSplits,
+    files: Workdir,
+    step: int,
+) -> None:
     """Checks that all workers have the same images and workdir, and read the same checkpoint.
 
     Raises:
@@ -183,7 +203,16 @@ def _require_steps_left(files: Workdir, num_steps: int) -> None:
         )
 
 
-def fit(config, model, splits, checkpoints, files, num_steps, verbose, stop_request) -> None:
+def fit(
+    config: Config,
+    model: LatentVariableModel,
+    splits: data.Splits | data.VideoSplits,
+    checkpoints: Checkpoints,
+    files: Workdir,
+    num_steps: int,
+    verbose: int,
+    stop_request: StopRequest,
+) -> None:
     """Runs the steps that are left, in one `fit` an uninterrupted stretch of equal epochs.
 
     Args:
@@ -237,7 +266,14 @@ def fit(config, model, splits, checkpoints, files, num_steps, verbose, stop_requ
     stop_request.in_steps = False
 
 
-def _callbacks(config, model, splits, checkpoints, files, stop_request) -> list:
+def _callbacks(
+    config: Config,
+    model: LatentVariableModel,
+    splits: data.Splits | data.VideoSplits,
+    checkpoints: Checkpoints,
+    files: Workdir,
+    stop_request: StopRequest,
+) -> list[keras.callbacks.Callback]:
     """The callbacks of `fit`, in the order in which they act."""
     summaries = files.tensorboard if config.tensorboard and checkpoints.writes else None
     if summaries is not None and not metrics_log.has_tensorboard():
@@ -269,7 +305,12 @@ def _callbacks(config, model, splits, checkpoints, files, stop_request) -> list:
     return callbacks
 
 
-def _explained(error: tf.errors.InvalidArgumentError, config, counter, checkpoints) -> Exception:
+def _explained(
+    error: tf.errors.InvalidArgumentError,
+    config: Config,
+    counter: StepCounter,
+    checkpoints: Checkpoints,
+) -> Exception:
     """The failed check of a step, said with the step and the term that broke."""
     message = str(error)
     # Not the optimizer's count: its update may or may not have run beside the failed check.

@@ -8,6 +8,8 @@ clock), so that the file of a resumed run equals that of an uninterrupted one.
 import importlib.util
 import json
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -67,7 +69,13 @@ def has_tensorboard() -> bool:
 class MetricsLog(StepCounter):
     """Writes the training and validation metrics."""
 
-    def __init__(self, path, checkpoints: Checkpoints, every_steps: int, summary_folder=None):
+    def __init__(
+        self,
+        path: str,
+        checkpoints: Checkpoints,
+        every_steps: int,
+        summary_folder: str | None = None,
+    ) -> None:
         """Builds the callback.
 
         Args:
@@ -82,21 +90,21 @@ class MetricsLog(StepCounter):
         if summary_folder is not None and checkpoints.writes:
             self._writer = tf.summary.create_file_writer(summary_folder)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Starts a window, unless an interrupted epoch goes on."""
         super().on_epoch_begin(epoch)
         if not self.goes_on:
             self.checkpoints.window_start.assign(tf.zeros_like(self.checkpoints.window_start))
         self._last_logged = self.start
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Writes a line where one is due, and at the end of an epoch."""
         super().on_train_batch_end(batch)
         if self.is_due(self.every_steps, self._last_logged) or self.step == self.end:
             self._last_logged = self.step
             self._write("train", self.step, self._window_means())
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any]) -> None:
         """Writes the validation metrics."""
         values = {name[4:]: float(v) for name, v in logs.items() if name.startswith("val_")}
         if values:

@@ -10,13 +10,17 @@ stays beside them until it is asked for, so that training can go on after a `fit
 the weights at the end of every `fit`).
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
 
 from tf_sigma_vae.config import MAX_SKIPS, Config
 
 
-class ReplicaExact:
+class ReplicaExact(keras.optimizers.Optimizer):
     """Mixin for Keras optimizers: limits on the norm of the global gradient, average on request.
 
     Weight decay leaves out biases, the decoder's scale, and what sets no size: the direction of a
@@ -29,12 +33,12 @@ class ReplicaExact:
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         clip_norm: float = 0.0,
         skip_norm: float = 0.0,
         max_skips: int = MAX_SKIPS,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Builds the optimizer.
 
         Args:
@@ -46,12 +50,14 @@ class ReplicaExact:
         """
         super().__init__(*args, **kwargs)
         self.clip_norm, self.skip_norm = float(clip_norm), float(skip_norm)
-        self.max_skips, self.num_skips, self.gradient_norm = int(max_skips), None, None
+        self.max_skips = int(max_skips)
+        self.num_skips: keras.Variable | None = None
+        self.gradient_norm: keras.Variable | None = None
         # Here, because Keras keeps it in no config: a loaded optimizer leaves them out too.
         undecayed = ["log_scale", "log_concentration", "bias", "^v$", "^initial$"]
         self.exclude_from_weight_decay(var_names=undecayed)
 
-    def build(self, variables):
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         """Creates the variables."""
         if not self.built and self.skip_norm > 0:
             shared = {"shape": (), "aggregation": "only_first_replica"}
@@ -61,7 +67,11 @@ class ReplicaExact:
             self.gradient_norm = self.add_variable(name="gradient_norm", **shared)
         super().build(variables)
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(
+        self,
+        grads: Sequence[tf.Tensor | None],
+        trainable_variables: Sequence[keras.Variable] | None = None,
+    ) -> None:
         """Clips, then updates the variables, or not."""
         limits = [limit for limit in (self.clip_norm, self.skip_norm) if limit > 0]
         if not limits:
@@ -73,14 +83,16 @@ class ReplicaExact:
         if not self.built:
             self.build(variables)
         used = [pair for pair in zip(grads, variables, strict=True) if pair[0] is not None]
-        gradients, variables = zip(*used, strict=True)
-        gradients, norm = self._clipped(gradients, min(limits))
+        own, variables = zip(*used, strict=True)
+        gradients, norm = self._clipped(own, min(limits))
         if self.skip_norm > 0:
             self._apply_unless(self._count_skip(norm), gradients, norm, variables)
         else:
             super().apply(gradients, variables)
 
-    def _clipped(self, gradients, limit: float):
+    def _clipped(
+        self, gradients: Sequence[tf.Tensor], limit: float
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """This replica's share of the clipped gradient, and the norm before that."""
         context = tf.distribute.get_replica_context()
         replicas = 1 if context is None else context.num_replicas_in_sync
@@ -91,8 +103,9 @@ class ReplicaExact:
         # The optimizer sums over replicas once more.
         return [gradient / replicas for gradient in clipped], norm
 
-    def _count_skip(self, norm) -> tf.Tensor:
+    def _count_skip(self, norm: tf.Tensor) -> tf.Tensor:
         """Whether this update is skipped; a norm that is no number is a large one."""
+        assert self.num_skips is not None and self.gradient_norm is not None, "made by build"
         # Not by `~(norm <= limit)`, which TensorFlow's graph optimizer makes `norm > limit`.
         is_finite = tf.math.is_finite(norm)
         is_too_large = (norm > self.skip_norm) | ~is_finite
@@ -103,13 +116,19 @@ class ReplicaExact:
         self.gradient_norm.assign(norm)
         return is_skipped
 
-    def _apply_unless(self, is_skipped, gradients, norm, variables) -> None:
+    def _apply_unless(
+        self,
+        is_skipped: tf.Tensor,
+        gradients: Sequence[tf.Tensor],
+        norm: tf.Tensor,
+        variables: Sequence[keras.Variable],
+    ) -> None:
         """Updates the variables, or counts the step alone."""
         what = f"non-finite gradient, after {self.max_skips} skipped updates"
         is_hopeless = self._too_large_in_a_row > self.max_skips
         update = super().apply
 
-        def skip():
+        def skip() -> None:
             checked = tf.debugging.check_numerics(tf.where(is_hopeless, norm, 0.0), what)
             with tf.control_dependencies([checked]):
                 self._start_averages()
@@ -121,7 +140,11 @@ class ReplicaExact:
             return
 
         # The updates of replicas meet across them, which no branch inside of one may.
-        def across(strategy, is_skipped, gradients):
+        def across(
+            strategy: tf.distribute.Strategy,
+            is_skipped: tf.distribute.DistributedValues,
+            gradients: list[tf.distribute.DistributedValues],
+        ) -> None:
             is_skipped = strategy.experimental_local_results(is_skipped)[0]
             run = strategy.extended.call_for_each_replica
             tf.cond(is_skipped, skip, lambda: run(update, args=(gradients, variables)))
@@ -135,7 +158,7 @@ class ReplicaExact:
         for variable, average in zip(self._trainable_variables, averages, strict=self.use_ema):
             average.assign(tf.where(is_first, variable, average))
 
-    def finalize_variable_values(self, var_list):
+    def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
         """Keras hook at the end of every `fit`: leaves the weights alone."""
 
     def swap_average(self) -> None:
@@ -146,7 +169,7 @@ class ReplicaExact:
             variable.assign(average)
             average.assign(weight)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         names = ("clip_norm", "skip_norm", "max_skips")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
@@ -182,7 +205,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
     Source: Goyal et al. 2017 (warm-up); Loshchilov & Hutter 2017 (cosine).
     """
 
-    def __init__(self, peak: float, warmup_steps: int, decay_steps: int = 0):
+    def __init__(self, peak: float, warmup_steps: int, decay_steps: int = 0) -> None:
         """Builds the schedule.
 
         Args:
@@ -192,7 +215,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         """
         self.peak, self.warmup_steps, self.decay_steps = peak, warmup_steps, decay_steps
 
-    def __call__(self, step):
+    def __call__(self, step: TensorLike) -> tf.Tensor:
         """Learning rate at a step, float32."""
         step = tf.cast(step, tf.float32)
         rise = tf.minimum((step + 1.0) / max(self.warmup_steps, 1), 1.0)
@@ -201,7 +224,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         progress = tf.clip_by_value((step - self.warmup_steps) / self.decay_steps, 0.0, 1.0)
         return self.peak * rise * 0.5 * (1.0 + tf.cos(3.141592653589793 * progress))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         names = ("peak", "warmup_steps", "decay_steps")
         return {name: getattr(self, name) for name in names}
@@ -220,7 +243,7 @@ def build(config: Config, num_train_steps: int) -> keras.optimizers.Optimizer:
     Raises:
       ValueError: If the warm-up is longer than the training.
     """
-    learning_rate = config.learning_rate
+    learning_rate: float | WarmUp = config.learning_rate
     if config.warmup_steps > 0 and config.warmup_steps >= num_train_steps:
         raise ValueError(
             f"config.warmup_steps ({config.warmup_steps}) must be below the number of training "
@@ -229,18 +252,20 @@ def build(config: Config, num_train_steps: int) -> keras.optimizers.Optimizer:
     cosine = config.learning_rate_schedule == "cosine"
     if cosine or config.warmup_steps > 0:
         decay_steps = num_train_steps - config.warmup_steps if cosine else 0
-        learning_rate = WarmUp(learning_rate, config.warmup_steps, decay_steps)
-    options = {
-        "clip_norm": config.clip_norm,
-        "skip_norm": config.skip_norm,
-        "max_skips": config.max_skips,
-    }
+        learning_rate = WarmUp(config.learning_rate, config.warmup_steps, decay_steps)
+    options: dict[str, float] = {}
     if config.ema_momentum > 0:
         options |= {"use_ema": True, "ema_momentum": config.ema_momentum}
     # Keras's AdamW decays by 0.004 when not told otherwise.
     if config.weight_decay > 0 or config.optimizer == "adamw":
         options["weight_decay"] = config.weight_decay
-    return CLASSES[config.optimizer](learning_rate, **options)
+    return CLASSES[config.optimizer](
+        learning_rate,
+        clip_norm=config.clip_norm,
+        skip_norm=config.skip_norm,
+        max_skips=config.max_skips,
+        **options,
+    )
 
 
 def innermost(outer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:

@@ -7,7 +7,9 @@ all again.
 import contextlib
 import re
 import signal
-from collections.abc import Iterator
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -22,7 +24,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 class Preempted(SystemExit):
     """Ends the process with `EXIT_CODE`, after the checkpoint is written."""
 
-    def __init__(self, message: str):
+    def __init__(self, message: str) -> None:
         """Keeps the message for the command line to print."""
         super().__init__(EXIT_CODE)
         self.message = message
@@ -74,11 +76,13 @@ class StopRequest:
         otherwise all is on disk, and the run stops where it is.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Installs nothing yet."""
         self.signal_name: str | None = None
         self.in_steps = False
-        self._previous = {}
+        self._previous: dict[
+            signal.Signals, Callable[[int, types.FrameType | None], Any] | int | None
+        ] = {}
 
     def __enter__(self) -> "StopRequest":
         """Installs the handlers."""
@@ -86,7 +90,7 @@ class StopRequest:
             self._previous[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Restores the previous handlers."""
         self._restore()
 
@@ -95,7 +99,7 @@ class StopRequest:
             signal.signal(number, handler)
         self._previous = {}
 
-    def _note(self, number, frame) -> None:
+    def _note(self, number: int, frame: types.FrameType | None) -> None:
         self.signal_name = signal.Signals(number).name
         self._restore()
         if not self.in_steps:

@@ -74,7 +74,7 @@ def meet(
         _wire.split_address(address)
     hello = {"index": index, "addresses": list(addresses), "facts": facts, "id": uuid.uuid4().hex}
     frame = _wire.encode(hello)
-    watch = _Watch(timeout_seconds, progress)
+    watch = _wire.Watch(timeout_seconds, progress, PROGRESS_SECONDS)
     with _own_port(addresses[index], index, watch) as port:
         if index == 0:
             # As the others have it, after JSON: a tuple is a list.
@@ -83,31 +83,7 @@ def meet(
             _Guest(addresses[0], index, frame, watch).attend()
 
 
-class _Watch:
-    """The time that is left, and who is told how it is spent."""
-
-    def __init__(self, seconds: float, progress: Callable[[str], None] | None):
-        self.seconds = seconds
-        self._progress = progress
-        self._end = time.monotonic() + seconds
-        self._next_report = time.monotonic() + PROGRESS_SECONDS
-
-    @property
-    def expired(self) -> bool:
-        return time.monotonic() >= self._end
-
-    def at_most(self, seconds: float) -> float:
-        """`seconds`, or the time left if that is less; positive, since 0 means never to block."""
-        return max(min(seconds, self._end - time.monotonic()), 0.001)
-
-    def report(self, text: str) -> None:
-        now = time.monotonic()
-        if self._progress is not None and now >= self._next_report:
-            self._next_report = now + PROGRESS_SECONDS
-            self._progress(text)
-
-
-def _own_port(address: str, index: int, watch: _Watch) -> socket.socket:
+def _own_port(address: str, index: int, watch: _wire.Watch) -> socket.socket:
     """This worker's port, held while it waits.
 
     If another process had it, TensorFlow's server could not start here, and all others would
@@ -134,7 +110,7 @@ class _Guest:
       state: How it stands with the chief, for messages.
     """
 
-    def __init__(self, chief: str, index: int, hello: bytes, watch: _Watch):
+    def __init__(self, chief: str, index: int, hello: bytes, watch: _wire.Watch):
         self._chief = chief
         self._index = index
         self._hello = hello

@@ -51,6 +51,7 @@ def connect(
     """
     choice, found = chosen(name)
     if choice.kind == "multi_worker":
+        assert found is not None, "strategy.choose gives multi_worker only where there is a cluster"
         versions = {package: importlib.metadata.version(package) for package in _PACKAGES}
         versions["tf-sigma-vae"] = __version__
         rendezvous.meet(

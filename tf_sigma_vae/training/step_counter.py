@@ -1,5 +1,8 @@
 """The step that a callback of `fit` is at, over the several `fit` calls of a run."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 
 
@@ -21,13 +24,13 @@ class StepCounter(keras.callbacks.Callback):
     first_step = last_step = steps_per_epoch = 0
     start = end = step = 0
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Starts counting."""
         self.start = max(self.first_step, epoch * self.steps_per_epoch)
         self.end = min((epoch + 1) * self.steps_per_epoch, self.last_step)
         self.step = self.start
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Counts."""
         self.step = min(self.start + batch + 1, self.end)
 

@@ -95,6 +95,7 @@ def build(kind: str, cluster: Cluster | None = None) -> tf.distribute.Strategy:
     if kind == "one_device":
         return tf.distribute.get_strategy()
     if kind == "multi_worker":
+        assert cluster is not None, "choose gives multi_worker only where there is a cluster"
         built = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=cluster.resolver)
         # TensorFlow's runtime of a cluster takes SIGTERM and does nothing on it: back to its owner.
         signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
@@ -181,7 +182,7 @@ def check_shares(
             )
 
 
-def _on_tpu(strategy) -> bool:
+def _on_tpu(strategy: tf.distribute.Strategy) -> bool:
     return isinstance(strategy, tf.distribute.TPUStrategy)
 
 
