@@ -151,6 +151,7 @@ def _spoiled(row, value):
         ("reconstruct_bytes", {"image_bytes": [PNG, b"GIF89a"]}, "PNG or JPEG.*row 1.*GIF89a"),
         ("reconstruct_bytes", {"image_bytes": [PNG, "text"]}, "bytes, but row 1 is str"),
         ("reconstruct_bytes", {"image_bytes": PNG}, r"shape \[B\], got \[\]"),
+        ("reconstruct_bytes", {"image_bytes": 5}, r"shape \[B\], got \[\]"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(client, signature, inputs, words):

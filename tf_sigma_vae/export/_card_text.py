@@ -1,11 +1,13 @@
 """The card of an exported model for people, Markdown, from the one for programs."""
 
+from typing import Any
+
 import numpy as np
 
 from tf_sigma_vae.evaluation.levels import shape_text
 
 
-def to_text(content: dict[str, object]) -> str:
+def to_text(content: dict[str, Any]) -> str:
     """The card as Markdown."""
     shape = "x".join(str(size) for size in content["image_shape"])
     options, video = content["variant_options"], content["video"]
@@ -101,7 +103,7 @@ def _calls(name: str, shape: str, video: dict[str, int]) -> list[str]:
     ]
 
 
-def _tensors(tensors: dict[str, dict[str, object]]) -> str:
+def _tensors(tensors: dict[str, dict[str, Any]]) -> str:
     return ", ".join(
         f"`{name}` {spec['dtype']} [{', '.join(_sizes(name, spec['shape']))}]"
         for name, spec in tensors.items()
@@ -117,7 +119,7 @@ def _sizes(name: str, shape: list[int | None]) -> list[str]:
     ]
 
 
-def scale_sentence(scale: dict[str, object]) -> str:
+def scale_sentence(scale: dict[str, Any]) -> str:
     """What `scale` found, in words."""
     facts = dict(scale["provenance"])
     source = facts.pop("source")
@@ -134,7 +136,7 @@ def scale_sentence(scale: dict[str, object]) -> str:
     return ", ".join([what, *(f"{value:.6g}" for value in values)]) + f"; {origin}."
 
 
-def _evaluation_lines(evaluation: dict[str, object] | None) -> list[str]:
+def _evaluation_lines(evaluation: dict[str, Any] | None) -> list[str]:
     if evaluation is None:
         return ["Not evaluated before the export: run `sigma-vae-evaluate`, then export again."]
     protocol = evaluation["protocol"]

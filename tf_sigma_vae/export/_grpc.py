@@ -1,8 +1,14 @@
 """The way to a server by gRPC, with the official stubs."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
 import tensorflow as tf
+from google.protobuf.message import Message
 
 from tf_sigma_vae.export._transport import (
+    Deadline,
     Metadata,
     ServingError,
     Signature,
@@ -42,7 +48,7 @@ class GrpcTransport:
 
     names_version = True
 
-    def __init__(self, address: str):
+    def __init__(self, address: str) -> None:
         # gRPC itself would take the port 443 where there is none.
         if not is_host(address, needs_port=True):
             raise address_error(address)
@@ -57,7 +63,15 @@ class GrpcTransport:
         self._prediction = prediction_service.PredictionServiceStub(self._channel)
         self._model = model_service.ModelServiceStub(self._channel)
 
-    def predict(self, name, version, signature_name, signature, inputs, deadline):
+    def predict(
+        self,
+        name: str,
+        version: int | None,
+        signature_name: str,
+        signature: Signature,
+        inputs: Mapping[str, np.ndarray],
+        deadline: Deadline,
+    ) -> tuple[dict[str, np.ndarray], int]:
         """Outputs by name, and the version that gave them."""
         from tensorflow_serving.apis.predict_pb2 import PredictRequest
 
@@ -70,7 +84,7 @@ class GrpcTransport:
         outputs = {key: tf.make_ndarray(proto) for key, proto in response.outputs.items()}
         return outputs, response.model_spec.version.value
 
-    def metadata(self, name, version, deadline) -> Metadata:
+    def metadata(self, name: str, version: int | None, deadline: Deadline) -> Metadata:
         """The signatures of a version, by default of the newest."""
         from tensorflow_serving.apis import get_model_metadata_pb2 as messages
 
@@ -88,7 +102,9 @@ class GrpcTransport:
             },
         )
 
-    def states(self, name, version, deadline) -> dict[int, tuple[str, str]]:
+    def states(
+        self, name: str, version: int | None, deadline: Deadline
+    ) -> dict[int, tuple[str, str]]:
         """State and message of the versions that the server knows."""
         from tensorflow_serving.apis import get_model_status_pb2 as messages
 
@@ -101,17 +117,17 @@ class GrpcTransport:
             for status in response.model_version_status
         }
 
-    def close(self):
+    def close(self) -> None:
         """Closes the channel; requests under way end with `CANCELLED`."""
         self._closed = True
         self._channel.close()
 
-    def _fill(self, spec, name, version):
+    def _fill(self, spec: Any, name: str, version: int | None) -> None:
         spec.name = name
         if version is not None:
             spec.version.value = version
 
-    def _call(self, method, request, deadline):
+    def _call(self, method: Callable[..., Any], request: Message, deadline: Deadline) -> Any:
         try:
             return method(request, timeout=deadline.left())
         except self._grpc.RpcError as error:
@@ -128,7 +144,7 @@ class GrpcTransport:
             raise closed_error() from error
 
 
-def _infos(infos) -> dict:
+def _infos(infos: Mapping[str, Any]) -> dict[str, TensorInfo]:
     """`TensorInfo` by name from a map of protos of that name."""
     return {
         key: TensorInfo(

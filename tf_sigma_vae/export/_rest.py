@@ -14,10 +14,13 @@ import http.client
 import json
 import re
 import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tf_sigma_vae.export._transport import (
+    Deadline,
     Metadata,
     ServingError,
     Signature,
@@ -45,6 +48,7 @@ _CODES = {
 }
 _DTYPES = {"float": "float32", "double": "float64", "half": "float16"}
 _CHUNK_BYTES = 1 << 20
+_Answer = TypeVar("_Answer")
 # Scheme, host with or without port, path of what may stand in the line of a request; no query.
 _ADDRESS = re.compile(r"(?i:(https?))://([^/?#]+)((?:/[!\"$->@-~]*)?)")
 
@@ -62,7 +66,7 @@ class RestTransport:
 
     names_version = False
 
-    def __init__(self, address: str):
+    def __init__(self, address: str) -> None:
         kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
         match = _ADDRESS.fullmatch(address)
         if match is None or not is_host(match[2], needs_port=False):
@@ -70,13 +74,21 @@ class RestTransport:
         self.address, self._kind, self._host = address, kinds[match[1].lower()], match[2]
         self._path = match[3].rstrip("/")
 
-    def predict(self, name, version, signature_name, signature, inputs, deadline):
+    def predict(
+        self,
+        name: str,
+        version: int | None,
+        signature_name: str,
+        signature: Signature,
+        inputs: Mapping[str, np.ndarray],
+        deadline: Deadline,
+    ) -> tuple[dict[str, np.ndarray], int | None]:
         """Outputs by name, and the version that was asked for: the answer does not tell."""
         columns = {key: _to_json(array) for key, array in inputs.items()}
         body = json.dumps({"signature_name": signature_name, "inputs": columns})
         path = self._route(name, version) + ":predict"
 
-        def outputs(answer):
+        def outputs(answer: dict[str, Any]) -> dict[str, np.ndarray]:
             found, infos = answer["outputs"], signature.outputs
             if not isinstance(found, dict):
                 (only,) = infos
@@ -85,24 +97,33 @@ class RestTransport:
 
         return self._call("POST", path, body, deadline, outputs), version
 
-    def metadata(self, name, version, deadline) -> Metadata:
+    def metadata(self, name: str, version: int | None, deadline: Deadline) -> Metadata:
         """The signatures of a version, by default of the newest."""
         return self._call(
             "GET", self._route(name, version) + "/metadata", None, deadline, _metadata
         )
 
-    def states(self, name, version, deadline) -> dict[int, tuple[str, str]]:
+    def states(
+        self, name: str, version: int | None, deadline: Deadline
+    ) -> dict[int, tuple[str, str]]:
         """State and message of the versions that the server knows."""
         return self._call("GET", self._route(name, version), None, deadline, _states)
 
-    def close(self):
+    def close(self) -> None:
         """There is no connection between requests."""
 
-    def _route(self, name, version) -> str:
+    def _route(self, name: str, version: int | None) -> str:
         pinned = "" if version is None else f"/versions/{version}"
         return f"{self._path}/v1/models/{urllib.parse.quote(name, safe='')}{pinned}"
 
-    def _call(self, method, path, body, deadline, read):
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: str | None,
+        deadline: Deadline,
+        read: Callable[[Any], _Answer],
+    ) -> _Answer:
         """What `read` makes of the JSON of the answer."""
         try:
             status, text = self._exchange(method, path, body, deadline)
@@ -125,7 +146,9 @@ class RestTransport:
             message = f"{path} did not answer as TensorFlow Serving does: {text[:200]!r}"
             raise ServingError("INTERNAL", message) from error
 
-    def _exchange(self, method, path, body, deadline) -> tuple[int, bytes]:
+    def _exchange(
+        self, method: str, path: str, body: str | None, deadline: Deadline
+    ) -> tuple[int, bytes]:
         """HTTP status and body; the timeout of a socket is that of one operation, hence renewed."""
         connection = self._kind(self._host, timeout=deadline.left())
         try:
@@ -149,7 +172,7 @@ class RestTransport:
             connection.close()
 
 
-def _metadata(answer) -> Metadata:
+def _metadata(answer: dict[str, Any]) -> Metadata:
     signatures = answer["metadata"]["signature_def"]["signature_def"]
     return Metadata(
         int(answer["model_spec"]["version"]),
@@ -162,14 +185,14 @@ def _metadata(answer) -> Metadata:
     )
 
 
-def _states(answer) -> dict[int, tuple[str, str]]:
+def _states(answer: dict[str, Any]) -> dict[int, tuple[str, str]]:
     return {
         int(item["version"]): (str(item["state"]), str(item["status"].get("error_message", "")))
         for item in answer["model_version_status"]
     }
 
 
-def _infos(infos) -> dict:
+def _infos(infos: Mapping[str, Any]) -> dict[str, TensorInfo]:
     """`TensorInfo` by name from the protos of that name, as JSON writes them."""
     found = {}
     for key, info in infos.items():
@@ -190,7 +213,7 @@ def _error_message(status: int, text: bytes) -> str:
         return f"HTTP {status}: {text[:500].decode(errors='replace')}"
 
 
-def _to_json(array: np.ndarray):
+def _to_json(array: np.ndarray) -> list[Any]:
     """Nested lists; byte strings in base64, whatever the name of the input."""
     if array.dtype != object:
         return array.tolist()
@@ -198,19 +221,19 @@ def _to_json(array: np.ndarray):
     return _reshaped(encoded, array.shape).tolist()
 
 
-def _from_json(value, info: TensorInfo) -> np.ndarray:
+def _from_json(value: object, info: TensorInfo) -> np.ndarray:
     if info.dtype != "string":
         return np.asarray(value, info.dtype)
     nested = np.asarray(value, object)
     return _reshaped([_to_bytes(item) for item in nested.ravel()], nested.shape)
 
 
-def _to_bytes(item) -> bytes:
+def _to_bytes(item: dict[str, str] | str) -> bytes:
     """Outputs of which the name ends in `_bytes` are base64, others text."""
     return base64.b64decode(item["b64"]) if isinstance(item, dict) else item.encode()
 
 
-def _reshaped(items, shape) -> np.ndarray:
+def _reshaped(items: Sequence[object], shape: tuple[int, ...]) -> np.ndarray:
     array = np.empty(len(items), object)
     array[:] = items
     return array.reshape(shape)

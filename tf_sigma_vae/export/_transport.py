@@ -1,21 +1,12 @@
-"""What the two ways to a server share: errors, the deadline of a call, what a server declares.
-
-A transport has the methods
-
-    predict(name, version, signature_name, signature, inputs, deadline) -> (outputs, version)
-    metadata(name, version, deadline) -> Metadata
-    states(name, version, deadline) -> {version: (state, message)}
-    close()
-
-and tells in `names_version` whether its answers say which version of the model gave them.
-"""
+"""What the two ways to a server share: errors, the deadline of a call, what a server declares."""
 
 import ipaddress
 import math
 import numbers
 import re
 import time
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -38,7 +29,7 @@ class ServingError(RuntimeError):
       message: What happened, in words.
     """
 
-    def __init__(self, code: str, message: str):
+    def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
         self.code, self.message = code, message
 
@@ -90,7 +81,7 @@ def is_host(text: str, needs_port: bool) -> bool:
     return not needs_port if match["port"] is None else 0 < int(match["port"]) < 2**16
 
 
-def address_error(address) -> ValueError:
+def address_error(address: object) -> ValueError:
     """The error of an address that is of neither form."""
     return ValueError(
         "address must be host:port for gRPC, or http://host:port or https://host:port for REST, "
@@ -103,7 +94,7 @@ def closed_error() -> ServingError:
     return ServingError("CANCELLED", "the client is closed: make another one")
 
 
-def shape_of(sizes, unknown_rank: bool) -> tuple[int | None, ...] | None:
+def shape_of(sizes: Sequence[int], unknown_rank: bool) -> tuple[int | None, ...] | None:
     """The shape of a `TensorInfo` from sizes that are -1 where any is allowed."""
     return None if unknown_rank else tuple(None if size < 0 else size for size in sizes)
 
@@ -124,9 +115,13 @@ class Deadline:
       ValueError: If they are no number above 0 and up to `MAX_TIMEOUT`.
     """
 
-    def __init__(self, seconds: float):
-        is_number = isinstance(seconds, numbers.Real) and not isinstance(seconds, bool)
-        if not is_number or math.isnan(seconds) or not 0 < seconds <= MAX_TIMEOUT:
+    def __init__(self, seconds: object) -> None:
+        if (
+            isinstance(seconds, bool)
+            or not isinstance(seconds, numbers.Real)
+            or math.isnan(seconds)
+            or not 0 < float(seconds) <= MAX_TIMEOUT
+        ):
             raise ValueError(
                 f"timeout must be more than 0 and at most {MAX_TIMEOUT:g} seconds, got {seconds!r}"
             )
@@ -147,3 +142,37 @@ class Deadline:
     def error(self, where: str) -> ServingError:
         """The error of a call that took too long."""
         return ServingError("DEADLINE_EXCEEDED", f"no answer within {self.seconds:g} s{where}")
+
+
+class Transport(Protocol):
+    """A way to a server, of which a client has one.
+
+    Attributes:
+      address: Where the server is.
+      names_version: Whether answers say which version of the model gave them.
+    """
+
+    address: str
+    names_version: bool
+
+    def predict(
+        self,
+        name: str,
+        version: int | None,
+        signature_name: str,
+        signature: Signature,
+        inputs: Mapping[str, np.ndarray],
+        deadline: Deadline,
+    ) -> tuple[dict[str, np.ndarray], int | None]:
+        """Outputs by name, and the version: that which answered, or else that asked for."""
+
+    def metadata(self, name: str, version: int | None, deadline: Deadline) -> Metadata:
+        """The signatures of a version, by default of the newest."""
+
+    def states(
+        self, name: str, version: int | None, deadline: Deadline
+    ) -> dict[int, tuple[str, str]]:
+        """State and message of the versions that the server knows."""
+
+    def close(self) -> None:
+        """Ends what the transport holds open."""

@@ -6,7 +6,7 @@ request fails the others of its batch.
 
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -21,19 +21,22 @@ ANY_EXAMPLES = "images or clips"
 _MAGIC = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff"}
 
 
-def checked_integer(name: str, value, least: int) -> int:
+def checked_integer(name: str, value: object, least: int) -> int:
     """An integer option from `least` to what an int64 holds.
 
     Raises:
       ValueError: If it is none; a bool is none either.
     """
-    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_integer or not least <= value < 2**63:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, numbers.Integral)
+        or not least <= int(value) < 2**63
+    ):
         raise ValueError(f"{name} must be an integer from {least} to 2**63 - 1, got {value!r}")
     return int(value)
 
 
-def checked_range(value) -> tuple[float, float] | None:
+def checked_range(value: object) -> tuple[float, float] | None:
     """The option `value_range`: two finite numbers in ascending order, or None.
 
     Raises:
@@ -48,7 +51,7 @@ def checked_range(value) -> tuple[float, float] | None:
     raise ValueError(f"value_range must be finite numbers (low, high), or None, got {value!r}")
 
 
-def check_call(name, inputs):
+def check_call(name: object, inputs: object) -> None:
     """Refuses what is no call at all, before a server is asked what the signature takes.
 
     Raises:
@@ -108,7 +111,9 @@ def checked(
     return signature, arrays
 
 
-def _checked(name: str, value, info: TensorInfo, value_range) -> np.ndarray:
+def _checked(
+    name: str, value: object, info: TensorInfo, value_range: tuple[float, float] | None
+) -> np.ndarray:
     if info.dtype == "string":
         array = _as_strings(value)
         _check_shape(name, array, info)
@@ -140,7 +145,9 @@ def _checked(name: str, value, info: TensorInfo, value_range) -> np.ndarray:
     return array.astype(wanted)
 
 
-def _check_kind(name, array, wanted, value_range):
+def _check_kind(
+    name: str, array: np.ndarray, wanted: np.dtype, value_range: tuple[float, float] | None
+) -> None:
     """Integers are no images: nobody can tell whether 1 is white or nearly black."""
     if array.dtype.kind in {"f": "f", "i": "iu", "u": "iu"}.get(wanted.kind, wanted.kind):
         return
@@ -151,7 +158,7 @@ def _check_kind(name, array, wanted, value_range):
     raise ValueError(f"{name} must be {allowed} ({wanted}), got {array.dtype}{hint}")
 
 
-def _check_shape(name, array, info):
+def _check_shape(name: str, array: np.ndarray, info: TensorInfo) -> None:
     if info.shape is None:
         return
     if _fits(array.shape, info.shape):
@@ -167,14 +174,14 @@ def _check_shape(name, array, info):
     raise ValueError(f"{name} must have the shape [{wanted}], got {list(array.shape)}{hint}")
 
 
-def _fits(shape, wanted) -> bool:
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     """Whether a shape has the sizes wanted, None for any."""
     return len(shape) == len(wanted) and all(
         size in (None, given) for size, given in zip(wanted, shape, strict=True)
     )
 
 
-def _check_rows(name, array, good, allowed):
+def _check_rows(name: str, array: np.ndarray, good: np.ndarray, allowed: str) -> None:
     """Raises with the first value of the first row that is not good."""
     if good.all():
         return
@@ -184,19 +191,19 @@ def _check_rows(name, array, good, allowed):
     raise ValueError(f"{name} must be {allowed}, but {where} has {array[place]!s}{at}")
 
 
-def _as_strings(value) -> np.ndarray:
+def _as_strings(value: object) -> np.ndarray:
     """An object array: NumPy's own strings lose the zero bytes at their end."""
     if hasattr(value, "__array__"):
         return np.asarray(value).astype(object)
-    if isinstance(value, bytes | str):
+    if isinstance(value, bytes | str) or not isinstance(value, Iterable):
         return np.array(value, object)
-    value = list(value)
-    array = np.empty(len(value), object)
-    array[:] = value
+    items = list(value)
+    array = np.empty(len(items), object)
+    array[:] = items
     return array
 
 
-def _check_strings(name, array):
+def _check_strings(name: str, array: np.ndarray) -> None:
     for row, item in enumerate(array.ravel()):
         if not isinstance(item, bytes):
             raise ValueError(f"{name} must be bytes, but row {row} is {type(item).__name__}")

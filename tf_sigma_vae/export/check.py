@@ -1,12 +1,15 @@
 """What keeps a wrong model from being published: its scale, its weights, and what it answers."""
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.types.experimental import PolymorphicFunction
 
+from tf_sigma_vae.models import LatentVariableModel
 from tf_sigma_vae.models._signatures import Z_STREAM, row_ids
 
 TOLERANCE = 1e-5
@@ -66,7 +69,9 @@ def require_exportable(model: keras.Model) -> None:
             )
 
 
-def requests(model: keras.Model, functions, examples) -> dict[str, dict[str, np.ndarray]]:
+def requests(
+    model: LatentVariableModel, functions: Mapping[str, PolymorphicFunction], examples: np.ndarray
+) -> dict[str, dict[str, np.ndarray]]:
     """A real request for each signature of a latent-variable model.
 
     Args:
@@ -91,11 +96,16 @@ def requests(model: keras.Model, functions, examples) -> dict[str, dict[str, np.
     }
 
 
-def _png(image) -> bytes:
+def _png(image: np.ndarray) -> bytes:
     return tf.io.encode_png(tf.cast(tf.round(255.0 * image), tf.uint8)).numpy()
 
 
-def differences(model, functions, folder: str, inputs) -> list[Difference]:
+def differences(
+    model: LatentVariableModel,
+    functions: Mapping[str, PolymorphicFunction],
+    folder: str,
+    inputs: Mapping[str, Mapping[str, np.ndarray]],
+) -> list[Difference]:
     """Compares a SavedModel, loaded anew, with the model it was written from.
 
     What `model.encode`, `model.decode` and `model(x)` say, and of videos `model.priors`,
@@ -146,7 +156,9 @@ def differences(model, functions, folder: str, inputs) -> list[Difference]:
     return found
 
 
-def _in_python(model, inputs) -> dict[str, dict[str, tf.Tensor]]:
+def _in_python(
+    model: LatentVariableModel, inputs: Mapping[str, Mapping[str, np.ndarray]]
+) -> dict[str, dict[str, tf.Tensor]]:
     """What the methods of the model give for the same inputs, without any graph."""
     x, z = inputs["encode"]["images"], inputs["decode"]["z"]
     posterior, output = model.encode(x), model(x)
@@ -165,7 +177,9 @@ def _in_python(model, inputs) -> dict[str, dict[str, tf.Tensor]]:
     return {"serving_default": found["reconstruct"], **found}
 
 
-def _clips_in_python(model, inputs, num_frames: int) -> dict[str, dict[str, tf.Tensor]]:
+def _clips_in_python(
+    model: LatentVariableModel, inputs: Mapping[str, Mapping[str, np.ndarray]], num_frames: int
+) -> dict[str, dict[str, tf.Tensor]]:
     """As `_in_python`, of a model of videos."""
     x, seed = inputs["elbo"]["clips"], inputs["elbo"]["seed"]
     posterior, prior = model.encode(x), model.priors(x)
@@ -192,7 +206,9 @@ def _clips_in_python(model, inputs, num_frames: int) -> dict[str, dict[str, tf.T
     return {"serving_default": found["predict"], **found}
 
 
-def _rollouts_in_python(model, context, num_frames: int, ids) -> dict[str, tf.Tensor]:
+def _rollouts_in_python(
+    model: LatentVariableModel, context: np.ndarray, num_frames: int, ids: tf.Tensor
+) -> dict[str, tf.Tensor]:
     """What can be said of `predict` by the rollouts themselves: all but the draws."""
     found = {}
     for temperature, names in ((1.0, {"mean": "mean", "scale": "scale"}), (0.0, _OF_MEANS)):
@@ -204,7 +220,7 @@ def _rollouts_in_python(model, context, num_frames: int, ids) -> dict[str, tf.Te
     return found
 
 
-def _difference(output: str, expected, answered, least: float) -> float:
+def _difference(output: str, expected: np.ndarray, answered: np.ndarray, least: float) -> float:
     if expected.dtype == object:
         return float(not np.array_equal(expected, answered))
     if expected.shape != answered.shape or not np.all(np.isfinite(answered)):

@@ -18,8 +18,12 @@ deadline. With large batches gRPC is 20 to 50 times faster; REST needs no furthe
 """
 
 import time
+from collections.abc import Mapping, Sequence
+from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae import distributions
 from tf_sigma_vae.export._grpc import GrpcTransport
@@ -31,6 +35,7 @@ from tf_sigma_vae.export._transport import (
     ServingError,
     Signature,
     TensorInfo,
+    Transport,
     address_error,
     closed_error,
     empty,
@@ -70,7 +75,7 @@ class Client:
         timeout: float = 10.0,
         max_batch_size: int = MAX_BATCH_SIZE,
         value_range: tuple[float, float] | None = (0.0, 1.0),
-    ):
+    ) -> None:
         """Connects with the first call, not before.
 
         Args:
@@ -97,39 +102,39 @@ class Client:
         if not isinstance(address, str):
             raise address_error(address)
         transport = RestTransport if "://" in address else GrpcTransport
-        self._transport = transport(address)
+        self._transport: Transport = transport(address)
         # (version or None, what the server said of it): replaced as a whole, so without a lock.
         self._known: tuple[int | None, Metadata] | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Closes the connection: any later call is a `ServingError` with the code `CANCELLED`."""
         self._closed = True
         self._transport.close()
 
     # -- the signatures
 
-    def encode(self, x) -> dict[str, np.ndarray]:
+    def encode(self, x: ArrayLike) -> dict[str, np.ndarray]:
         """The posterior of images `[B, H, W, C]` in [0, 1]: `z_mean`, `z_scale` `[B, L]`.
 
         Of clips `[B, T, H, W, C]` that of each frame, and `prior_mean`, `prior_scale`, `[B, T, L]`.
         """
         return self.predict("encode", {ANY_EXAMPLES: x})
 
-    def decode(self, z):
+    def decode(self, z: ArrayLike) -> tfd.Distribution:
         """p(x|z) of latents `[B, L]`: a `tfd.Distribution`, batch `[B]`, event `[H, W, C]`."""
         return distributions.from_parameters(self.predict("decode", {"z": z}))
 
-    def reconstruct(self, images) -> dict[str, np.ndarray]:
+    def reconstruct(self, images: ArrayLike) -> dict[str, np.ndarray]:
         """`mean` `[B, H, W, C]`, and `scale` if the decoder has one."""
         return self.predict("reconstruct", {"images": images})
 
-    def sample(self, seeds) -> dict[str, np.ndarray]:
+    def sample(self, seeds: ArrayLike) -> dict[str, np.ndarray]:
         """Draws from the prior: `image`, `mean` `[B, H, W, C]`, `z` `[B, L]`.
 
         Args:
@@ -137,21 +142,21 @@ class Client:
         """
         return self.predict("sample", {"seed": seeds})
 
-    def elbo(self, x, seeds) -> dict[str, np.ndarray]:
+    def elbo(self, x: ArrayLike, seeds: ArrayLike) -> dict[str, np.ndarray]:
         """`elbo`, `log_prob`, `rate` (nats) and `bits_per_dim`, each `[B]`, of images or clips.
 
         Of clips also `elbo_per_frame` `[B]`.
         """
         return self.predict("elbo", {ANY_EXAMPLES: x, "seed": seeds})
 
-    def anomaly(self, x) -> dict[str, np.ndarray]:
+    def anomaly(self, x: ArrayLike) -> dict[str, np.ndarray]:
         """`score` (negative elbo, nats) and `p_value` `[B]`; `z_score` `[B, H, W, C]`.
 
         Of clips, whose frames are not mapped, `score_per_frame` instead of `z_score`.
         """
         return self.predict("anomaly", {ANY_EXAMPLES: x})
 
-    def rollout(self, context, seeds) -> dict[str, np.ndarray]:
+    def rollout(self, context: ArrayLike, seeds: ArrayLike) -> dict[str, np.ndarray]:
         """The frames after a context, by the signature `predict`, each `[B, n, H, W, C]`.
 
         Args:
@@ -164,16 +169,16 @@ class Client:
         """
         return self.predict("predict", {"context": context, "seed": seeds})
 
-    def reconstruct_bytes(self, image_bytes) -> dict[str, np.ndarray]:
+    def reconstruct_bytes(self, image_bytes: Sequence[bytes]) -> dict[str, np.ndarray]:
         """`mean_bytes` `[B]`, PNG files, of a list of PNG or JPEG files."""
         return self.predict("reconstruct_bytes", {"image_bytes": image_bytes})
 
-    def anomaly_bytes(self, image_bytes) -> dict[str, np.ndarray]:
+    def anomaly_bytes(self, image_bytes: Sequence[bytes]) -> dict[str, np.ndarray]:
         """`score`, `p_value`, `z_score_bytes` `[B]` of a list of PNG or JPEG files."""
         return self.predict("anomaly_bytes", {"image_bytes": image_bytes})
 
     def predict(
-        self, signature: str, inputs: dict[str, object], timeout: float | None = None
+        self, signature: str, inputs: Mapping[str, object], timeout: float | None = None
     ) -> dict[str, np.ndarray]:
         """Calls any signature.
 
@@ -240,7 +245,9 @@ class Client:
 
     # -- parts
 
-    def _predict(self, name, inputs, deadline) -> dict[str, np.ndarray]:
+    def _predict(
+        self, name: str, inputs: Mapping[str, object], deadline: Deadline
+    ) -> dict[str, np.ndarray]:
         metadata = self._metadata(deadline)
         try:
             signature, arrays = checked(metadata.signatures, name, inputs, self._value_range)
@@ -267,7 +274,7 @@ class Client:
             self._known = None
         return {key: np.concatenate([part[key] for part in parts]) for key in sorted(parts[0])}
 
-    def _metadata(self, deadline, ask=False) -> Metadata:
+    def _metadata(self, deadline: Deadline, ask: bool = False) -> Metadata:
         """What the server says of the version that a call asks; kept until another is the newest.
 
         By REST an answer does not tell which version gave it, so that there every call asks for
@@ -282,12 +289,12 @@ class Client:
             self._known = known
         return known[1]
 
-    def _open_transport(self):
+    def _open_transport(self) -> Transport:
         if self._closed:
             raise closed_error()
         return self._transport
 
-    def _newest(self, deadline) -> int:
+    def _newest(self, deadline: Deadline) -> int:
         """The newest version that answers requests; a pinned one if it does."""
         states = self._open_transport().states(self.name, self.version, deadline)
         ready = [version for version, (state, _) in states.items() if state == AVAILABLE]

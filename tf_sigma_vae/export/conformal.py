@@ -17,6 +17,7 @@ import numpy as np
 from tf_sigma_vae import data
 from tf_sigma_vae.evaluation.estimate import require_finite
 from tf_sigma_vae.evaluation.runs import FinishedRun
+from tf_sigma_vae.models import LatentVariableModel
 
 GLOBAL_BATCH_SIZE = 128
 CLIPS_AT_ONCE = 16
@@ -64,9 +65,10 @@ def batches(examples: np.ndarray | data.VideoSource, clip_frames: int | None = N
     Returns:
       Batches of float32 `[B, H, W, C]` or `[B, T, H, W, C]`, in [0, 1]; the last may be partial.
     """
-    if clip_frames is None:
-        return data.evaluation_batches(examples, global_batch_size=GLOBAL_BATCH_SIZE)
-    return _first_clips(examples, clip_frames)
+    if isinstance(examples, data.VideoSource):
+        assert clip_frames is not None, "clips have a length"
+        return _first_clips(examples, clip_frames)
+    return data.evaluation_batches(examples, global_batch_size=GLOBAL_BATCH_SIZE)
 
 
 def _first_clips(videos: data.VideoSource, clip_frames: int) -> Iterator[np.ndarray]:
@@ -77,7 +79,7 @@ def _first_clips(videos: data.VideoSource, clip_frames: int) -> Iterator[np.ndar
 
 
 def scores(
-    model,
+    model: LatentVariableModel,
     examples: np.ndarray | data.VideoSource,
     clip_frames: int | None = None,
     progress: Callable[[int], object] | None = None,

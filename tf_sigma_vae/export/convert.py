@@ -14,12 +14,15 @@ import importlib.util
 import os
 import warnings
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.types.experimental import PolymorphicFunction as Function
 
 from tf_sigma_vae.export.check import ExportError
 from tf_sigma_vae.export.precision import in_float32
+from tf_sigma_vae.models import LatentVariableModel
 from tf_sigma_vae.workdir import atomic_file
 
 FORMATS = ("tflite", "onnx")
@@ -33,8 +36,6 @@ and have an exponential function of their own: 5e-6 is the most that was seen, o
 _BATCH_SIZES = (5, 1)
 _OPSET = 18
 _PACKAGES = {"tflite": (), "onnx": ("tf2onnx", "onnxruntime")}
-
-Function = tf.types.experimental.PolymorphicFunction
 
 
 def check_formats(formats: Iterable[str]) -> None:
@@ -55,7 +56,7 @@ def check_formats(formats: Iterable[str]) -> None:
             )
 
 
-def convert(model, folder: str, formats: Iterable[str]) -> dict[str, float]:
+def convert(model: LatentVariableModel, folder: str, formats: Iterable[str]) -> dict[str, float]:
     """Writes `encode` and `decode` in each format, and compares the files with the model.
 
     Args:
@@ -153,7 +154,7 @@ def to_onnx(function: Function, path: str) -> None:
     _write(path, proto.SerializeToString())
 
 
-def _broadcast_args(graph, node, name, args) -> None:
+def _broadcast_args(graph: Any, node: Any, name: str, args: Any) -> None:
     """The shape that two shapes broadcast to, which tf2onnx has no operation for: by broadcasting.
 
     TFP asks for it wherever the batch is of unknown size. The arguments are those that tf2onnx
@@ -161,7 +162,7 @@ def _broadcast_args(graph, node, name, args) -> None:
     """
     from onnx import TensorProto
 
-    def cast(value, dtype, **kwargs):
+    def cast(value: str, dtype: int, **kwargs: Any) -> str:
         return graph.make_node("Cast", [value], attr={"to": dtype}, **kwargs).output[0]
 
     first, second = (cast(shape, TensorProto.INT64) for shape in node.input)
@@ -199,7 +200,9 @@ def _read_onnx(path: str) -> Callable[..., dict[str, np.ndarray]]:
 _CONVERTERS = {"tflite": (to_tflite, _read_tflite), "onnx": (to_onnx, _read_onnx)}
 
 
-def _largest_difference(function: Function, converted) -> float:
+def _largest_difference(
+    function: Function, converted: Callable[..., dict[str, np.ndarray]]
+) -> float:
     """Over the outputs and batch sizes; NaN where a name or a shape is another."""
     largest = 0.0
     for batch_size in _BATCH_SIZES:

@@ -4,14 +4,19 @@ import datetime
 import importlib.metadata
 import json
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae.content_hash import sha256
 from tf_sigma_vae.evaluation import record
+from tf_sigma_vae.evaluation.evaluate import Evaluation
 from tf_sigma_vae.evaluation.runs import FinishedRun
 from tf_sigma_vae.export import _card_text
+from tf_sigma_vae.models import LatentVariableModel
 from tf_sigma_vae.version import __version__
 from tf_sigma_vae.workdir import write_atomically
 
@@ -22,13 +27,13 @@ _QUANTILES = (0.05, 0.5, 0.95)
 
 def card(
     run: FinishedRun,
-    model,
+    model: LatentVariableModel,
     saved_model: str,
     name: str,
     split: str,
-    signatures: dict[str, object],
+    signatures: Mapping[str, Any],
     differences: dict[str, float],
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """What is known of an exported model, fit for JSON.
 
     Args:
@@ -76,14 +81,14 @@ def card(
     }
 
 
-def write(folder: str, content: dict[str, object]) -> None:
+def write(folder: str, content: dict[str, Any]) -> None:
     """Writes both files into a folder."""
     text = json.dumps(content, indent=2) + "\n"
     write_atomically(os.path.join(folder, JSON_FILE), text)
     write_atomically(os.path.join(folder, TEXT_FILE), _card_text.to_text(content))
 
 
-def signature_table(saved_model: str) -> dict[str, dict[str, dict[str, dict[str, object]]]]:
+def signature_table(saved_model: str) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
     """`{signature: {"inputs" or "outputs": {name: {"dtype", "shape"}}}}`; None is the batch."""
     signatures = tf.saved_model.load(saved_model).signatures
     table = {}
@@ -100,10 +105,14 @@ def signature_table(saved_model: str) -> dict[str, dict[str, dict[str, dict[str,
     return table
 
 
-def scale(model) -> dict[str, object]:
+def scale(model: LatentVariableModel) -> dict[str, Any]:
     """Where the standard deviation comes from, and what it is unless it is another for each z."""
     likelihood = model.likelihood
-    found = {"provenance": likelihood.provenance(), "per": None, "value": None}
+    found: dict[str, Any] = {
+        "provenance": likelihood.provenance(),
+        "per": None,
+        "value": None,
+    }
     if likelihood.has_scale:
         found["per"] = likelihood.scale_per
         if likelihood.scale_per != "element":
@@ -112,7 +121,7 @@ def scale(model) -> dict[str, object]:
     return found
 
 
-def _any_likelihood(model):
+def _any_likelihood(model: LatentVariableModel) -> tfd.Distribution:
     """p(x|z) of one image or frame, whichever."""
     if model.of_videos:
         *sizes, channels = model.image_shape
@@ -121,7 +130,7 @@ def _any_likelihood(model):
     return model.decode(np.zeros([1, model.latent_size], np.float32))
 
 
-def _video(model, signatures) -> dict[str, object]:
+def _video(model: LatentVariableModel, signatures: Mapping[str, Any]) -> dict[str, Any]:
     """Numbers of frames."""
     return {
         "context_frames": model.context_frames,
@@ -130,7 +139,7 @@ def _video(model, signatures) -> dict[str, object]:
     }
 
 
-def _anomaly(split: str, signatures) -> dict[str, object]:
+def _anomaly(split: str, signatures: Mapping[str, Any]) -> dict[str, Any]:
     scores, frames = signatures["validation_scores"], signatures.get("validation_frames")
     what = "images" if frames is None else f"clips of {frames} frames, the first of each video,"
     return {
@@ -156,6 +165,6 @@ def _bits_per_dim_convention(measure: str | None) -> str:
     return "mass: of the likelihood normalised over the 256 grey levels"
 
 
-def _evaluation(evaluation) -> dict[str, object]:
+def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
     metrics = {name: metric._asdict() for name, metric in evaluation.metrics.items()}
     return {"metrics": metrics, "protocol": evaluation.protocol}

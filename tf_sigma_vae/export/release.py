@@ -1,7 +1,8 @@
 """From a finished run to a version that a server finds."""
 
 import sys
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -10,6 +11,7 @@ from tf_sigma_vae import data
 from tf_sigma_vae.evaluation.runs import FinishedRun, check_images_wanted
 from tf_sigma_vae.export import check, conformal, convert, model_card, publish, server_files, warmup
 from tf_sigma_vae.export.precision import in_float32
+from tf_sigma_vae.models import LatentVariableModel
 
 NUM_PROBES = 4
 """Examples by which the reloaded model is compared with the Python model."""
@@ -87,7 +89,13 @@ def release(
     return Release(path, removed, kept_files)
 
 
-def _check(export_dir, version, keep, num_examples: int, formats) -> None:
+def _check(
+    export_dir: str,
+    version: int | None,
+    keep: int | None,
+    num_examples: int,
+    formats: Sequence[str],
+) -> None:
     """All that can be known before anything is read."""
     if keep is not None and keep < 1:
         raise ValueError(f"keep must be at least 1, got {keep}")
@@ -96,7 +104,7 @@ def _check(export_dir, version, keep, num_examples: int, formats) -> None:
     publish.check_target(export_dir, version)
 
 
-def _check_frames(run: FinishedRun, num_frames: int | None, formats) -> None:
+def _check_frames(run: FinishedRun, num_frames: int | None, formats: Sequence[str]) -> None:
     """What depends on whether the run is of videos."""
     if not run.of_videos:
         if num_frames is not None:
@@ -114,14 +122,19 @@ def _check_frames(run: FinishedRun, num_frames: int | None, formats) -> None:
         )
 
 
-def _from_held_out(run, model, examples, num_frames) -> tuple[dict[str, object], np.ndarray]:
+def _from_held_out(
+    run: FinishedRun,
+    model: LatentVariableModel,
+    examples: np.ndarray | data.VideoSource,
+    num_frames: int | None,
+) -> tuple[dict[str, Any], np.ndarray]:
     """What `model.signatures` is given, the scores of the examples with it, and the probes."""
-    clip_frames = run.clip_length(examples) if run.of_videos else None
+    clip_frames = run.clip_length(examples) if isinstance(examples, data.VideoSource) else None
     unit = "clip" if run.of_videos else "image"
     with tqdm(total=len(examples), desc="scores", unit=unit, file=sys.stderr) as bar:
         scores = conformal.scores(model, examples, clip_frames, bar.update)
-    options = {"validation_scores": scores}
-    if run.of_videos:
+    options: dict[str, Any] = {"validation_scores": scores}
+    if clip_frames is not None:
         options["num_frames"] = num_frames or clip_frames - model.context_frames
         options["validation_frames"] = clip_frames
     return options, _probes(examples, clip_frames)
@@ -129,12 +142,20 @@ def _from_held_out(run, model, examples, num_frames) -> tuple[dict[str, object],
 
 def _probes(examples: np.ndarray | data.VideoSource, clip_frames: int | None) -> np.ndarray:
     """The first examples, float32 in [0, 1]."""
-    first = examples[:NUM_PROBES] if clip_frames is None else examples.first(NUM_PROBES)
+    first = (
+        examples.first(NUM_PROBES)
+        if isinstance(examples, data.VideoSource)
+        else examples[:NUM_PROBES]
+    )
     return np.asarray(next(iter(conformal.batches(first, clip_frames))))
 
 
 def _write_saved_model(
-    model, folder: str, signatures: dict[str, object], probes, name: str
+    model: LatentVariableModel,
+    folder: str,
+    signatures: dict[str, Any],
+    probes: np.ndarray,
+    name: str,
 ) -> dict[str, float]:
     """The SavedModel, compared with the model, and its warm-up requests; the differences."""
     functions = model.signatures(**signatures)

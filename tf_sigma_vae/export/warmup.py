@@ -9,10 +9,11 @@ A request that the model cannot answer makes a server refuse the model: so each 
 """
 
 import os
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from tf_sigma_vae.export.server_files import check_name
 
@@ -53,14 +54,16 @@ def write_requests(
             writer.write(_prediction_log(model_name, signature, inputs))
 
 
-def _signatures(folder: str):
+def _signatures(folder: str) -> dict[str, meta_graph_pb2.SignatureDef]:
     with open(os.path.join(folder, "saved_model.pb"), "rb") as file:
         graphs = saved_model_pb2.SavedModel.FromString(file.read()).meta_graphs
     # TensorFlow stores its own initialization as one more, without a method.
     return {name: found for name, found in graphs[0].signature_def.items() if found.method_name}
 
 
-def _check_inputs(signature: str, inputs: dict[str, np.ndarray], infos) -> None:
+def _check_inputs(
+    signature: str, inputs: dict[str, np.ndarray], infos: Mapping[str, meta_graph_pb2.TensorInfo]
+) -> None:
     if set(inputs) != set(infos):
         raise ValueError(
             f"signature {signature!r} takes {sorted(infos)}, the request has {sorted(inputs)}"
