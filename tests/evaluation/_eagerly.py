@@ -1,0 +1,30 @@
+"""Evaluation without compiling, where what is computed is tested and not the graph of it."""
+
+import contextlib
+import functools
+
+import numpy as np
+import pytest
+
+from tf_sigma_vae import data, rows
+
+
+@contextlib.contextmanager
+def eagerly():
+    """Within it the functions of batches run op by op, and equal images share one dataset.
+
+    Most of the time of a small evaluation goes into graphs: of its figures, and of its batches.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows, "over_replicas", lambda strategy, function, *_, **__: function)
+        patch.setattr(data, "evaluation_batches", _kept_batches)
+        yield
+
+
+def _kept_batches(images, **options):
+    return _batches_of(images.tobytes(), images.shape, images.dtype.str, **options)
+
+
+@functools.cache
+def _batches_of(content, shape, dtype, _make=data.evaluation_batches, **options):
+    return _make(np.frombuffer(content, dtype).reshape(shape), **options)
