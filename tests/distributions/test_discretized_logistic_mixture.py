@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import scipy.special
@@ -70,19 +72,21 @@ def test_log_prob_is_that_of_scipys_logistics(channels, coupled):
     np.testing.assert_allclose(log_prob, expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("log_scale", [-30.0, FLOOR, -4.0, CEILING, 10.0])
-@pytest.mark.parametrize("loc", [-1e3, -3.0, 0.0, 0.5, 100.5 / 255, 1.0, 3.0, 1e3])
-def test_masses_of_the_256_levels_sum_to_one(loc, log_scale):
-    distribution = DiscretizedLogisticMixture(
-        np.array([0.0, 40.0]), np.array([[loc, 0.3]]), np.array([[log_scale, -40.0]])
+@pytest.mark.parametrize("logits", [(0.0, 40.0), (40.0, 0.0)])
+def test_masses_of_the_256_levels_sum_to_one(logits):
+    loc, log_scale = np.meshgrid(
+        [-1e3, -3.0, 0.0, 0.5, 100.5 / 255, 1.0, 3.0, 1e3], [-30.0, FLOOR, -4.0, CEILING, 10.0]
     )
-    swapped = DiscretizedLogisticMixture(
-        np.array([40.0, 0.0]), np.array([[loc, 0.3]]), np.array([[log_scale, -40.0]])
+    # The second component is as narrow as can be, wherever the first one is.
+    loc, log_scale = (
+        np.stack([v, np.full_like(v, other)], axis=-1)[..., np.newaxis, :]
+        for v, other in ((loc, 0.3), (log_scale, -40.0))
     )
-    for either in (distribution, swapped):
-        log_mass = either.log_prob(GREY[:, None]).numpy()
-        assert np.all(np.isfinite(log_mass)) and np.all(log_mass <= 0.0)
-        assert np.exp(log_mass).sum() == pytest.approx(1.0, abs=FLOAT64)
+    distribution = DiscretizedLogisticMixture(np.array(logits), loc, log_scale)
+    log_mass = distribution.log_prob(GREY[:, None, None, None]).numpy()
+    assert log_mass.shape == (256, 5, 8)
+    assert np.all(np.isfinite(log_mass)) and np.all(log_mass <= 0.0)
+    np.testing.assert_allclose(np.exp(log_mass).sum(axis=0), 1.0, rtol=0, atol=FLOAT64)
 
 
 @pytest.mark.parametrize("log_scale", [FLOOR, CEILING])
@@ -184,30 +188,38 @@ def test_gradients_equal_finite_differences(levels):
         value = log_prob(*tensors)
     step = 1e-6
     for i, gradient in enumerate(tape.gradient(value, tensors)):
-        numeric = np.zeros(given[i].shape)
-        for index in np.ndindex(*numeric.shape):
-            sides = []
-            for sign in (1.0, -1.0):
-                moved = [p.copy() for p in given]
-                moved[i][index] += sign * step
-                sides.append(float(log_prob(*moved)))
-            numeric[index] = (sides[0] - sides[1]) / (2 * step)
+        # A row for each element that is moved.
+        shifts = step * np.eye(given[i].size).reshape(-1, *given[i].shape)
+        up, down = (
+            log_prob(*[p + sign * shifts if j == i else p for j, p in enumerate(given)]).numpy()
+            for sign in (1.0, -1.0)
+        )
+        numeric = ((up - down) / (2 * step)).reshape(given[i].shape)
         np.testing.assert_allclose(gradient, numeric, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("level", [0, 1, 127, 254, 255])
-@pytest.mark.parametrize("log_scale", [-30.0, FLOOR, CEILING, 20.0])
-@pytest.mark.parametrize("loc", [-100.0, 0.0, 0.5, 1.0, 100.0])
-def test_float32_values_and_gradients_are_finite_at_extremes(loc, log_scale, level):
+def test_float32_values_and_gradients_are_finite_at_extremes():
+    cases = np.float32(
+        list(
+            itertools.product(
+                [-100.0, 0.0, 0.5, 1.0, 100.0],
+                [-30.0, FLOOR, CEILING, 20.0],
+                [0.0, 1 / 255, 127 / 255, 254 / 255, 1.0],
+            )
+        )
+    )
+    loc, log_scale, first = cases.T
+    half, fifth, last = (np.full_like(loc, v) for v in (0.5, 0.2, 1.0))
     given = [
-        tf.constant([[40.0, -40.0]]),
-        tf.constant([[[loc, 0.5], [0.2, loc]]]),
-        tf.fill([1, 2, 2], log_scale),
-        tf.constant([[[-1.0, 1.0]]]),
+        tf.tile([[40.0, -40.0]], [len(cases), 1]),
+        tf.constant(np.stack([np.stack([loc, half], 1), np.stack([fifth, loc], 1)], axis=1)),
+        tf.constant(np.broadcast_to(log_scale[:, None, None], (len(cases), 2, 2)).copy()),
+        tf.tile([[[-1.0, 1.0]]], [len(cases), 1, 1]),
     ]
     with tf.GradientTape() as tape:
         tape.watch(given)
-        value = DiscretizedLogisticMixture(*given).log_prob([[level / 255, 1.0]])
+        value = DiscretizedLogisticMixture(*given).log_prob(np.stack([first, last], axis=1))
+    assert value.shape == (100,)
     assert np.all(np.isfinite(value)) and np.all(value <= 0.0)
     gradients = tape.gradient(value, given)
     assert all(np.all(np.isfinite(gradient)) for gradient in gradients)

@@ -18,6 +18,8 @@ STEP = 1e-5
 # Central differences of step 1e-5 truncate at 1e-10 and round at 1e-16 * 40 / 1e-5.
 FINITE_DIFFERENCE = 1e-8
 NUM_SAMPLES = 20_000
+# Of a chi-square test: a correct sampler fails in less than one of 1e6 runs.
+SMALLEST_P_VALUE = 1e-6
 
 
 def _logits(dtype=np.float64, scale=2.0, seed=0):
@@ -115,7 +117,7 @@ def test_samples_follow_the_masses():
     expected = NUM_SAMPLES * scipy.special.softmax(logits[0])
     assert expected.min() >= 5
     counts = np.bincount(levels, minlength=256)
-    assert scipy.stats.chisquare(counts, expected).pvalue > 1e-3
+    assert scipy.stats.chisquare(counts, expected).pvalue > SMALLEST_P_VALUE
 
 
 def test_same_seed_gives_the_same_sample():
@@ -177,7 +179,9 @@ def test_copy_replaces_the_logits():
     np.testing.assert_array_equal(other.logits, _logits(seed=5))
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    "jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["graph", "xla"]
+)
 def test_function_of_unknown_batch_size_gives_the_eager_values(jit_compile):
     signature = [tf.TensorSpec([None, WIDTH, 256]), tf.TensorSpec([None, WIDTH])]
 
@@ -218,7 +222,9 @@ def test_videos_have_more_axes_than_the_softmax_of_tensorflow_takes():
     of_videos = GreyLevelCategorical(logits)
     of_images = GreyLevelCategorical(logits.reshape(6, 2, 2, 1, 256))
     shape = (2, 3, 2, 2, 1)
-    np.testing.assert_array_equal(of_videos.mean(), tf.reshape(of_images.mean(), shape))
-    np.testing.assert_array_equal(of_videos.variance(), tf.reshape(of_images.variance(), shape))
-    drawn = of_images.sample(seed=[0, 1])
-    np.testing.assert_array_equal(of_videos.sample(seed=[0, 1]), tf.reshape(drawn, shape))
+    for moment in ("mean", "variance"):
+        found, expected = (getattr(d, moment)().numpy() for d in (of_videos, of_images))
+        np.testing.assert_allclose(found, expected.reshape(shape), rtol=1e-5)
+    found, expected = (d.sample(seed=[0, 1]).numpy() for d in (of_videos, of_images))
+    # By rounding alone a draw moves to another level once in some 1e5.
+    assert np.mean(found != expected.reshape(shape)) < 0.1

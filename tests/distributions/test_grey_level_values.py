@@ -20,14 +20,14 @@ MAKERS = {
 
 
 @pytest.mark.parametrize("name", MAKERS)
-@pytest.mark.parametrize("value", [0.5, -1 / 255, 256 / 255, np.nan])
-def test_they_are_refused_if_that_is_asked(name, value):
+def test_they_are_refused_if_that_is_asked(name):
     distribution = MAKERS[name](validate_args=True)
     x = np.full([2, *distribution.event_shape], 7 / 255)
     assert np.all(np.isfinite(distribution.log_prob(x)))
-    x[1] = value
-    with pytest.raises(tf.errors.InvalidArgumentError, match="values must be k / 255"):
-        distribution.log_prob(x)
+    for value in (0.5, -1 / 255, 256 / 255, np.nan):
+        x[1] = value
+        with pytest.raises(tf.errors.InvalidArgumentError, match="values must be k / 255"):
+            distribution.log_prob(x)
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -63,4 +63,7 @@ def test_the_first_draws_do_not_depend_on_how_many_there_are():
 
     whole = draw(64)
     for number in (1, 17, 32):
-        np.testing.assert_array_equal(draw(number), whole[:number])
+        # A location in a batch of another size is rounded otherwise in its last bit, 1e-5 gray
+        # levels: about as many draws end at another level. Of numbers that depend on the threads
+        # nearly all differ.
+        assert np.mean(draw(number) != whole[:number]) < 1e-3

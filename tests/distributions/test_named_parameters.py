@@ -28,25 +28,18 @@ def of_plugin(name, num_images=2):
 
 
 @pytest.mark.parametrize("name", plugins.names("likelihoods"))
-def test_every_likelihood_comes_back_from_its_parameters(name):
+def test_every_likelihood_comes_back_from_its_parameters_and_from_some_of_their_rows(name):
     likelihood, distribution = of_plugin(name)
-    restored = from_parameters(likelihood.parameters(distribution))
+    parameters = likelihood.parameters(distribution)
+    restored = from_parameters(parameters)
     assert restored.batch_shape == distribution.batch_shape
     assert restored.event_shape == distribution.event_shape == SHAPE
     x = images(2, SHAPE)
-    np.testing.assert_allclose(restored.log_prob(x), distribution.log_prob(x), rtol=ROUNDING)
+    log_prob = distribution.log_prob(x)
+    np.testing.assert_allclose(restored.log_prob(x), log_prob, rtol=ROUNDING)
     np.testing.assert_allclose(restored.mean(), distribution.mean(), rtol=ROUNDING)
-
-
-@pytest.mark.parametrize("name", plugins.names("likelihoods"))
-def test_every_parameter_can_be_cut_by_rows(name):
-    likelihood, distribution = of_plugin(name, num_images=3)
-    parameters = likelihood.parameters(distribution)
-    x = images(3, SHAPE)
     second = from_parameters({name: value[1:2] for name, value in parameters.items()})
-    np.testing.assert_allclose(
-        second.log_prob(x[1:2]), distribution.log_prob(x)[1:2], rtol=ROUNDING
-    )
+    np.testing.assert_allclose(second.log_prob(x[1:2]), log_prob[1:2], rtol=ROUNDING)
 
 
 @pytest.mark.parametrize("name", plugins.names("likelihoods"))
