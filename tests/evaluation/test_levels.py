@@ -5,12 +5,13 @@ import pytest
 import scipy.stats
 
 from tests._models import LATENT_SIZE
+from tests.evaluation._eagerly import eagerly
 from tests.evaluation._hierarchies import hierarchy, unit_interval
 from tests.evaluation._hierarchies import levels as images_of
 from tf_sigma_vae.evaluation import evaluate_model, levels, record, table
 from tf_sigma_vae.evaluation.evaluate import CONVENTIONS, ordered, unit_of
 
-NUM_EXAMPLES = 11
+NUM_EXAMPLES = 7
 # Batches of other sizes may round float32 sums otherwise.
 ROUNDING = 1e-5
 
@@ -22,7 +23,8 @@ def model():
 
 @pytest.fixture(scope="module")
 def evaluated(model):
-    return evaluate_model(model, images_of(NUM_EXAMPLES), num_samples=2, global_batch_size=4)
+    with eagerly():
+        return evaluate_model(model, images_of(NUM_EXAMPLES), 2, global_batch_size=4)
 
 
 def test_the_rate_of_a_level_is_the_mean_over_images_with_its_error(model, evaluated):
@@ -47,9 +49,9 @@ def test_a_hierarchy_has_no_active_units_and_says_why(evaluated):
     assert evaluated.protocol["level_shapes"] == [[1, 1, LATENT_SIZE], [2, 3, 4]]
 
 
-@pytest.mark.slow
 def test_one_level_is_evaluated_as_a_flat_latent_is():
-    found = evaluate_model(hierarchy(latents=[(1, 1)]), images_of(3), num_samples=0)
+    with eagerly():
+        found = evaluate_model(hierarchy(latents=[(1, 1)]), images_of(3), num_samples=0)
     assert levels.names_among(found.metrics) == []
     assert "active_units" in found.metrics
     assert found.protocol["conventions"] == CONVENTIONS
