@@ -86,7 +86,7 @@ def goldens(variant, model, given):
         "encode": {"z_mean": model.encode(x).mean(), "z_scale": model.encode(x).stddev()},
         "decode": parameters(head, model.decode(given["z"])),
         "sample": _sample(model, given["seed"]),
-        "elbo": _elbo(model, x, given["seed"]),
+        "elbo": elbo(model, x, given["seed"]),
         "anomaly": anomaly,
         "reconstruct_bytes": {"mean_bytes": _levels(_reconstruct(head, model, of_files)["mean"])},
         "anomaly_bytes": {**of_files_anomaly, "z_score_bytes": _levels(shades)},
@@ -145,7 +145,8 @@ def _sample(model, seed):
     return {"image": np.stack(image), "mean": model.decode(z).mean(), "z": z}
 
 
-def _elbo(model, x, seed):
+def elbo(model, x, seed):
+    """The outputs of `elbo`."""
     q = model.encode(x)
     z = q.mean() + q.stddev() * noise.normal(_ids(seed, _Z_STREAM), [LATENT_SIZE])
     p = model.decode(z)

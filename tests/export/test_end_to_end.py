@@ -1,7 +1,8 @@
 """A published model, a server and the client: what every server of such a model must do.
 
-Against the test double always; against TensorFlow Serving itself, batching on, where the
-environment variable TENSORFLOW_MODEL_SERVER names its binary.
+Against the test double; and against TensorFlow Serving itself, batching on, where the environment
+variable TENSORFLOW_MODEL_SERVER names its binary. The parts are always tested: the client against
+the double in `test_client`, a real model in the double's C API in `test_isolated`.
 """
 
 import os
@@ -19,6 +20,8 @@ from tf_sigma_vae.export import server_files, warmup
 from tf_sigma_vae.export._transport import Deadline
 from tf_sigma_vae.export.client import Client, ServingError
 
+pytestmark = pytest.mark.slow
+
 BINARY = "TENSORFLOW_MODEL_SERVER"
 NUM_THREADS = 8
 READY_SECONDS = 120
@@ -33,7 +36,7 @@ OTHER = 1e-4
 def _why_not_real():
     binary = os.environ.get(BINARY)
     if not binary:
-        return f"{BINARY} names no tensorflow_model_server"
+        return f"set {BINARY} to the path of a tensorflow_model_server to test against it"
     return "" if os.access(binary, os.X_OK) else f"{BINARY}={binary} is no executable"
 
 

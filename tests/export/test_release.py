@@ -11,9 +11,10 @@ import pytest
 import tensorflow as tf
 
 from tests import _models
+from tests._representatives import REPRESENTATIVES
 from tests.cli._finished_run import finished_run
 from tests.cli._in_process import Command
-from tf_sigma_vae import build, data, models, plugins
+from tf_sigma_vae import build, data, models
 from tf_sigma_vae.cli import evaluate, export
 from tf_sigma_vae.content_hash import sha256
 from tf_sigma_vae.evaluation.runs import FinishedRun
@@ -43,6 +44,21 @@ def published(run, tmp_path_factory):
     return base
 
 
+@pytest.fixture
+def written(monkeypatch):
+    """The models that a release would write, kept here instead: nothing is traced or compared."""
+    kept = []
+
+    def keep(model, folder, signatures, probes, name):
+        kept.append(model)
+        pathlib.Path(folder, "saved_model.pb").touch()
+        return {"encode/z_mean": 0.0}
+
+    monkeypatch.setattr(release, "_write_saved_model", keep)
+    monkeypatch.setattr(model_card, "signature_table", lambda folder: {})
+    return kept
+
+
 def card_of(base, version=1):
     return json.loads((base / str(version) / model_card.JSON_FILE).read_text())
 
@@ -65,11 +81,15 @@ def test_the_served_elbo_is_that_of_the_trained_model(published, run):
 
 
 def test_p_values_compare_with_the_held_out_scores(published, run):
-    """The images themselves, scored again: their ranks are a permutation of 2 ... n + 1."""
+    """The images themselves, scored again: their ranks are a permutation of 2 ... n + 1.
+
+    Or one lower: in a batch of another size a score may be rounded to above its stored self.
+    """
     loaded = tf.saved_model.load(str(published / "1")).signatures["anomaly"]
     x = FinishedRun(run).images("validation", 60).astype(np.float32) / np.float32(255)
     p_value = loaded(images=tf.constant(x))["p_value"].numpy()
-    np.testing.assert_allclose(np.sort(p_value), np.arange(2, 62) / 61, rtol=1e-6)
+    lower = np.arange(2, 62) / 61 - np.sort(p_value)
+    assert np.all((lower > -1e-6) & (lower < 1 / 61 + 1e-6))
 
 
 def test_the_card_says_what_the_model_is(published, run):
@@ -100,8 +120,8 @@ def test_the_card_for_people_lists_every_signature_and_figure(published):
     assert f"{value}; source: calibrate (num_examples 50, step 0)" in text
 
 
-@pytest.mark.parametrize("name", plugins.names("likelihoods"))
-def test_every_likelihood_has_a_sentence_on_its_scale(name):
+@pytest.mark.parametrize("name", ("gaussian_per_channel", *REPRESENTATIVES))
+def test_the_scale_of_each_kind_has_a_sentence(name):
     model = _models.tiny_vae(name, image_shape=(4, 6, 3))
     model.calibrate(_models.images(20, (4, 6, 3)))
     scale = model_card.scale(model)
@@ -116,20 +136,23 @@ def test_the_latent_is_described_as_what_z_holds():
     assert found.startswith("2 levels, 1x1x20, 8x8x16, of which `z` holds all 1,044 numbers")
 
 
-def test_the_next_version_is_a_number_higher_and_old_ones_are_pruned(run, tmp_path, command):
+def test_the_next_version_is_a_number_higher_and_old_ones_are_pruned(
+    run, tmp_path, written, command
+):
     base = tmp_path / "served"
     arguments = (f"--workdir={run}", f"--export_dir={base}", "--num_examples=8")
-    assert command(*arguments, "--version=7", "--name=mine", "--convert=tflite") == 0
-    assert {f.name for f in (base / "7" / "tflite").iterdir()} == {"encode.tflite", "decode.tflite"}
-    assert card_of(base, 7)["differences"]["tflite/decode.tflite"] < 1e-4
-    assert f"wrote {base / '7'}" in command.output
+    assert command(*arguments, "--version=7", "--name=mine") == 0
+    assert publish.versions(str(base)) == [7]
     assert command(*arguments, "--name=other") == 1
     assert "serves the model as 'mine'" in command.error
     (base / "batching.config").write_text("# mine")
-    assert command(*arguments, "--keep=1") == 0
+    assert command(*arguments, "--keep=1", "--convert=tflite") == 0
     assert "removed: 7" in command.output
+    assert f"wrote {base / '8'}" in command.output
     assert publish.versions(str(base)) == [8]
     assert card_of(base, 8)["name"] == "mine"
+    assert {f.name for f in (base / "8" / "tflite").iterdir()} == {"encode.tflite", "decode.tflite"}
+    assert card_of(base, 8)["differences"]["tflite/decode.tflite"] < 1e-4
     assert (
         f"left as it is, for it is not what would be written (edited, perhaps): {base}/batching"
         in (command.output)
@@ -155,6 +178,17 @@ def test_what_cannot_be_done_is_said_before_any_work(run, tmp_path, command, arg
     assert not base.exists() or not publish.versions(str(base))
 
 
+def test_a_run_of_mixed_precision_is_released_in_float32(tmp_path, written):
+    run = finished_run(tmp_path / "run", precision="mixed_bfloat16")
+    release.release(run, str(tmp_path / "served"), num_examples=8)
+    (model,) = written
+    assert models.load(run).compute_dtype == "bfloat16"
+    assert {layer.compute_dtype for layer in (model, *model.networks)} == {"float32"}
+    card = card_of(tmp_path / "served")
+    assert card["precision"] == {"served": "float32", "trained": "mixed_bfloat16"}
+
+
+@pytest.mark.slow
 def test_a_run_of_mixed_precision_is_served_in_float32(tmp_path):
     """In bfloat16 a graph and Python differ by 4e-3 of a latent, and so do two processors."""
     run = finished_run(tmp_path / "run", precision="mixed_bfloat16")
@@ -212,7 +246,7 @@ def test_scores_that_are_not_finite_are_an_error(run):
         conformal.scores(model, images)
 
 
-def test_a_failure_leaves_the_versions_that_are_there(run, published, monkeypatch):
+def test_a_failure_leaves_the_versions_that_are_there(run, published, written, monkeypatch):
     before = {p: p.stat().st_mtime_ns for p in pathlib.Path(published).rglob("*") if p.is_file()}
 
     def fail(*_):
@@ -220,7 +254,8 @@ def test_a_failure_leaves_the_versions_that_are_there(run, published, monkeypatc
 
     monkeypatch.setattr(model_card, "write", fail)
     with pytest.raises(OSError, match="no space left"):
-        export.release.release(run, str(published), num_examples=8)
+        release.release(run, str(published), num_examples=8)
+    assert len(written) == 1
     after = {p: p.stat().st_mtime_ns for p in pathlib.Path(published).rglob("*") if p.is_file()}
     locks = {p for p in after if p.name == ".lock"}
     assert {p: t for p, t in after.items() if p not in locks} == {
