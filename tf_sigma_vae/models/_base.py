@@ -9,8 +9,13 @@ its own machinery: `fit`, distribution strategies, mixed precision, `jit_compile
 Source: Rybkin et al. 2021, Eq. 3 and 4.
 """
 
+from typing import Any
+
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
+from tensorflow.types.experimental import TensorLike
 
 from tf_sigma_vae import objectives, rows
 from tf_sigma_vae.models import _serving
@@ -28,7 +33,7 @@ CALIBRATED_AT_ONCE = 128
 """Images of an array that is calibrated on; it changes the speed alone."""
 
 
-class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Model):
+class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective):
     """Base of the models; a subclass gives the latent's structure, and says what networks fit."""
 
     def __init__(
@@ -39,8 +44,8 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
         seed: int = 0,
         check_finite: bool = True,
         gradient_accumulation_steps: int = 1,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Builds the common part.
 
         Args:
@@ -60,7 +65,7 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
         super().__init__(autocast=False, **kwargs)
         self.gradient_accumulation_steps = require_num_parts(gradient_accumulation_steps)
         # Keras sets the attribute in `compile`, and a model is used before too.
-        self.optimizer = None
+        self.optimizer: keras.optimizers.Optimizer | None = None
         given = {"beta": beta, "rate_warmup_steps": rate_warmup_steps, "free_bits": free_bits}
         for name, value in given.items():
             if not value >= 0:
@@ -72,14 +77,14 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
 
     # -- checks
 
-    def check_images(self, x) -> None:
+    def check_images(self, x: TensorLike) -> None:
         """See `require_images`, `require_grey_levels`; XLA drops the checks of the values."""
         value_range = None if self.jit_compile else self.likelihood.value_range
         require_images(x, self.image_shape, value_range)
         if self.likelihood.measure == "mass" and not self.jit_compile:
             require_grey_levels(x)
 
-    def finite(self, tensor, name: str):
+    def finite(self, tensor: tf.Tensor, name: str) -> tf.Tensor:
         """The tensor, after a check in training that all its elements are finite.
 
         XLA drops the check; there the metrics alone tell.
@@ -111,7 +116,14 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
         mean = total / global_count(tf.shape(output.rate)[0])
         return objectives.free_bits(output.rate_groups, mean, self.free_bits)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: TensorLike | None = None,
+        y: object = None,
+        y_pred: Output | None = None,
+        sample_weight: tf.Tensor | None = None,
+        training: bool = True,
+    ) -> tf.Tensor:
         """Mean of `distortion + beta * rate` over the global batch, nats per example.
 
         Targets `y` are ignored, so that labelled datasets can be used as they are.
@@ -130,12 +142,15 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
         Raises:
           ValueError: If weights are given in training with an analytic likelihood.
         """
+        assert y_pred is not None  # Keras's signature has a default, and its steps give it.
         per_example = y_pred.distortion + self.rate_weight() * self.objective_rate(y_pred)
         return self.finite(
             self.mean_over_global_batch(per_example, sample_weight, training), "loss"
         )
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    def compute_metrics(
+        self, x: tf.Tensor, y: object, y_pred: Output, sample_weight: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         """Updates and returns the metrics, means over examples since the last reset."""
         negative = y_pred.distortion + y_pred.rate
         values = {
@@ -154,7 +169,7 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
                 self._trackers[name].update_state(value, sample_weight=sample_weight)
         return self.get_metrics_result()
 
-    def get_metrics_result(self):
+    def get_metrics_result(self) -> dict[str, tf.Tensor]:
         """The metrics by name, with `beta_equivalent` derived from the mean `log_scale`."""
         results = {"loss": self._loss_tracker.result()} if self.compiled else {}
         results |= {name: tracker.result() for name, tracker in self._trackers.items()}
@@ -168,7 +183,7 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
         # Those are of training steps alone, which add them.
         return {name: result for name, result in results.items() if name not in OF_UPDATES}
 
-    def track_update(self, is_skipped, norm) -> dict[str, tf.Tensor]:
+    def track_update(self, is_skipped: tf.Tensor, norm: tf.Tensor) -> dict[str, tf.Tensor]:
         """See `Steps.track_update`."""
         self._trackers["skip_rate"].update_state(is_skipped)
         is_finite = tf.math.is_finite(norm)
@@ -177,7 +192,7 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
         )
         return {name: self._trackers[name].result() for name in OF_UPDATES}
 
-    def predict_step(self, data):
+    def predict_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Plain arrays for `predict`: reconstruction, z, and the terms in nats."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         output = self(x, training=False)
@@ -191,7 +206,9 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
 
     # -- serving
 
-    def signatures(self, validation_scores=None) -> dict[str, _serving.Function]:
+    def signatures(
+        self, validation_scores: ArrayLike | None = None
+    ) -> dict[str, _serving.Function]:
         """What an exported model answers to; see `ImageSignatures`.
 
         Args:
@@ -205,7 +222,9 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
 
     # -- calibration
 
-    def calibrate(self, dataset, step: int | None = None) -> dict[str, object]:
+    def calibrate(
+        self, dataset: tf.data.Dataset | np.ndarray, step: int | None = None
+    ) -> dict[str, object]:
         """Sets the stored scale of an analytic likelihood from the training set, exactly.
 
         One pass with `z ~ q(z|x)`: the variance is the mean squared error over all examples, in
@@ -233,7 +252,8 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
             statistic = rows.over_replicas(
                 self.distribute_strategy, self._calibration_statistic, equal_shares=True
             )
-            statistics, num_dims = [], 1
+            statistics: list[np.ndarray] = []
+            num_dims: int | tf.Tensor = 1
             for batch in dataset:
                 x = batch[0] if isinstance(batch, tuple) else batch
                 statistics.append(statistic(x).numpy().ravel())
@@ -242,12 +262,12 @@ class LatentVariableModel(LatentStructure, WithNetworks, OwnObjective, keras.Mod
         return self.likelihood.provenance()
 
     @tf.function(reduce_retracing=True)
-    def _calibration_statistic(self, x):
+    def _calibration_statistic(self, x: tf.Tensor) -> tf.Tensor:
         """`calibration_statistic` of a batch with `z ~ q(z given x)`, `[B, ...]`."""
         found = self.infer(x, self.posterior_noise_ids(x, False))
         return self.calibration_statistic(found.params, self.targets(x))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         names = ("beta", "rate_warmup_steps", "free_bits", "seed", "check_finite")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

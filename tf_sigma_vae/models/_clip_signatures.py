@@ -1,8 +1,10 @@
 """What a saved model of videos answers to; the rules are those of `_serving`."""
 
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from tf_sigma_vae import noise, objectives
+from tf_sigma_vae.models._rollouts import Rollouts
 from tf_sigma_vae.models._signatures import (
     IMAGE_STREAM,
     Z_STREAM,
@@ -50,11 +52,11 @@ class ClipSignatures(Signatures):
 
     def __init__(
         self,
-        model,
+        model: Rollouts,
         num_frames: int = NUM_FRAMES,
-        validation_scores=None,
+        validation_scores: ArrayLike | None = None,
         validation_frames: int | None = None,
-    ):
+    ) -> None:
         """Builds the signatures.
 
         Args:
@@ -72,7 +74,8 @@ class ClipSignatures(Signatures):
         """
         super().__init__(model, validation_scores)
         self.context_frames, self.num_frames = model.context_frames, num_frames
-        if not isinstance(num_frames, int) or isinstance(num_frames, bool) or num_frames < 1:
+        is_whole = not isinstance(num_frames, bool) and isinstance(num_frames, int)
+        if not is_whole or num_frames < 1:
             raise ValueError(f"num_frames must be an integer from 1, got {num_frames!r}")
         if validation_frames is None:
             validation_frames = self.context_frames + num_frames
@@ -95,7 +98,7 @@ class ClipSignatures(Signatures):
         # One object under two names is traced once.
         return {"serving_default": functions["predict"], **functions}
 
-    def predict(self, context, seed):
+    def predict(self, context: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """The rollouts of a context."""
         require_as_many_rows(context, seed, "context")
         x, is_valid = self.valid(context)
@@ -111,11 +114,11 @@ class ClipSignatures(Signatures):
         by_clip["mean_rollout"] = self.model.mean_frames(means)[:, 0]
         return nan_unless(is_valid, by_clip)
 
-    def _as_clips(self, values):
+    def _as_clips(self, values: tf.Tensor) -> tf.Tensor:
         """`[B n, ...]` as `[B, n, ...]`."""
         return tf.reshape(values, [-1, self.num_frames, *values.shape[1:]])
 
-    def _drawn_frames(self, params, seed):
+    def _drawn_frames(self, params: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """A draw of each frame, by the seed of its clip and its number."""
         num_rows = tf.shape(seed)[0]
         ids = tf.repeat(row_ids(seed, IMAGE_STREAM), self.num_frames, axis=0)
@@ -123,14 +126,14 @@ class ClipSignatures(Signatures):
         ids = noise.fold(ids, 0, numbers)
         return drawn(self.model.frame_distribution, params, ids, self.model.image_shape)
 
-    def _long_enough(self, clips):
+    def _long_enough(self, clips: tf.Tensor) -> tf.Tensor:
         """The clips, after a check that they have a frame after the context."""
         message = f"clips must have more than {self.context_frames} frames, the context"
         check = tf.debugging.assert_greater(tf.shape(clips)[1], self.context_frames, message)
         with tf.control_dependencies([check]):
             return tf.identity(clips)
 
-    def encode(self, clips):
+    def encode(self, clips: tf.Tensor) -> dict[str, tf.Tensor]:
         """Posterior and prior of each frame's z."""
         x, is_valid = self.valid(self._long_enough(clips))
         posterior, prior = self.model.posteriors_and_priors(x)
@@ -138,7 +141,7 @@ class ClipSignatures(Signatures):
         found |= {"prior_mean": prior.mean(), "prior_scale": prior.stddev()}
         return nan_unless(is_valid, found)
 
-    def elbo(self, clips, seed):
+    def elbo(self, clips: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """The bound and its terms, z drawn by the seed."""
         require_as_many_rows(clips, seed, "clips")
         x, is_valid = self.valid(self._long_enough(clips))
@@ -149,7 +152,7 @@ class ClipSignatures(Signatures):
         values["elbo_per_frame"] = elbo / tf.cast(tf.shape(x)[1] - self.context_frames, tf.float32)
         return nan_unless(is_valid, values)
 
-    def anomaly(self, clips):
+    def anomaly(self, clips: tf.Tensor) -> dict[str, tf.Tensor]:
         """`score`, `p_value` and `score_per_frame`."""
         x, is_valid = self.valid(self._long_enough(clips))
         output = self.model(x, training=False)

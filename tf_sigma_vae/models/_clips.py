@@ -1,6 +1,7 @@
 """Checks of the clips and options of a sequence model, and its noise frame by frame."""
 
 import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
 
 from tf_sigma_vae import noise
 
@@ -11,7 +12,13 @@ _FRAMES = 2
 """Stream of the noise of frames, beside those of `noise.fold`'s other callers."""
 
 
-def check_options(context_frames, feature_size, lstm_units, prior, scale_over) -> None:
+def check_options(
+    context_frames: object,
+    feature_size: object,
+    lstm_units: object,
+    prior: object,
+    scale_over: object,
+) -> None:
     """Checks the options of `SequenceVae`.
 
     Raises:
@@ -26,7 +33,7 @@ def check_options(context_frames, feature_size, lstm_units, prior, scale_over) -
             raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {value!r}")
 
 
-def require_clips(x, image_shape: tuple[int, int, int], context_frames: int) -> None:
+def require_clips(x: TensorLike, image_shape: tuple[int, ...], context_frames: int) -> None:
     """Checks the shape of a batch of clips.
 
     Args:
@@ -51,7 +58,7 @@ def require_clips(x, image_shape: tuple[int, int, int], context_frames: int) -> 
         raise ValueError(f"{message}, got {shape[1]} frames")
 
 
-def frame_noise(ids, num_frames, size: int) -> tf.Tensor:
+def frame_noise(ids: tf.Tensor, num_frames: int | tf.Tensor, size: int) -> tf.Tensor:
     """Standard normal noise of frames, float32 `[R, num_frames, size]`.
 
     Args:

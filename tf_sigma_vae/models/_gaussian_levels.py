@@ -1,6 +1,7 @@
 """Diagonal Gaussians over a level's latent, and how q is made of what a network gives for it."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -21,7 +22,7 @@ class Gaussian(NamedTuple):
         """Likewise."""
         return tf.exp(self.log_scale)
 
-    def log_prob(self, z) -> tf.Tensor:
+    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
         """Of each element, nats."""
         square = tf.square((z - self.loc) * tf.exp(-self.log_scale))
         return -0.5 * square - self.log_scale - 0.5 * math.log(2.0 * math.pi)
@@ -47,12 +48,12 @@ class Draw(NamedTuple):
     """p given the levels above."""
 
 
-def standard(shape) -> Gaussian:
+def standard(shape: Sequence[int]) -> Gaussian:
     """N(0, I) for latents `[B, *shape]`."""
     return Gaussian(tf.zeros([1, *shape]), tf.zeros([1, *shape]))
 
 
-def from_params(params, bound: float) -> Gaussian:
+def from_params(params: tf.Tensor, bound: float) -> Gaussian:
     """Of the numbers that a network gives.
 
     Args:
@@ -101,7 +102,7 @@ def check_options(merge: str, log_scale_bound: float) -> None:
     """
     if merge not in MERGES:
         raise ValueError(f"merge must be one of {', '.join(MERGES)}, got {merge!r}")
-    is_number = isinstance(log_scale_bound, int | float) and not isinstance(log_scale_bound, bool)
+    is_number = not isinstance(log_scale_bound, bool) and isinstance(log_scale_bound, int | float)
     if not is_number or not 0 <= log_scale_bound < math.inf:
         raise ValueError(
             f"log_scale_bound must be a number from 0 (0 for none), got {log_scale_bound!r}"

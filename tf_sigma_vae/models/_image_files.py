@@ -16,7 +16,7 @@ _JPEG_MARKS = b"\xff\xd8\xff", b"\xff\xd9"
 """How files begin and end."""
 
 
-def read(files, image_shape: tuple[int, int, int]) -> tuple[tf.Tensor, tf.Tensor]:
+def read(files: tf.Tensor, image_shape: tuple[int, ...]) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes PNG and JPEG files.
 
     Args:
@@ -32,7 +32,7 @@ def read(files, image_shape: tuple[int, int, int]) -> tuple[tf.Tensor, tf.Tensor
     """
     channels = image_shape[-1]
 
-    def one(file):
+    def one(file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         levels = tf.cond(
             _is_whole(file),
             # Reads JPEG files too.
@@ -48,10 +48,10 @@ def read(files, image_shape: tuple[int, int, int]) -> tuple[tf.Tensor, tf.Tensor
     return tf.map_fn(one, files, fn_output_signature=specs)
 
 
-def _is_whole(file):
+def _is_whole(file: tf.Tensor) -> tf.Tensor:
     """Whether a string begins and ends as a PNG or a JPEG file."""
 
-    def has(first, last):
+    def has(first: bytes, last: bytes) -> tf.Tensor:
         begin = tf.equal(tf.strings.substr(file, 0, len(first)), first)
         return begin & tf.equal(tf.strings.substr(file, -len(last), len(last)), last)
 
@@ -59,7 +59,7 @@ def _is_whole(file):
     return tf.cond(is_long, lambda: has(*_PNG_MARKS) | has(*_JPEG_MARKS), lambda: False)
 
 
-def to_png(images, is_readable) -> tf.Tensor:
+def to_png(images: tf.Tensor, is_readable: tf.Tensor) -> tf.Tensor:
     """PNG files of images.
 
     Args:

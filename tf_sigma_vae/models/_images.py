@@ -1,6 +1,7 @@
 """Checks of the images that a model is given."""
 
 import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
 
 from tf_sigma_vae.distributions.bin_mass import assert_grey_levels
 
@@ -8,7 +9,9 @@ RANGE_TOLERANCE = 1e-3
 """Part of the range by which a value may lie outside of it, for resized or rounded images."""
 
 
-def require_images(x, image_shape: tuple[int, ...], value_range=None) -> None:
+def require_images(
+    x: TensorLike, image_shape: tuple[int, ...], value_range: tuple[float, float] | None = None
+) -> None:
     """Checks the type, shape and range of a batch of images.
 
     Args:
@@ -36,7 +39,7 @@ def require_images(x, image_shape: tuple[int, ...], value_range=None) -> None:
         tf.debugging.assert_less_equal(tf.reduce_max(x), high + tolerance, message)
 
 
-def require_grey_levels(x) -> None:
+def require_grey_levels(x: TensorLike) -> None:
     """Checks that images hold 8-bit values, `k / 255`: what a likelihood of grey levels scores.
 
     Args:

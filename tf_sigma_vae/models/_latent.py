@@ -2,20 +2,24 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
+import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae import noise
 from tf_sigma_vae.likelihoods import Likelihood
 from tf_sigma_vae.models._output import Inference, Output
 
-tfd = tfp.distributions
+Check = Callable[[tf.Tensor, str], tf.Tensor]
+"""Takes a tensor and its name, and gives the tensor."""
 
 
-class LatentStructure:
-    """Mixin for a `keras.Model` of a latent variable.
+class LatentStructure(keras.Model):
+    """Base of a model of a latent variable.
 
     `model(x)` gives an `Output` of `tfd` distributions and per-example nats.
 
@@ -46,7 +50,9 @@ class LatentStructure:
         return 1
 
     @abstractmethod
-    def infer(self, x, noise_ids, check=lambda tensor, name: tensor) -> Inference:
+    def infer(
+        self, x: TensorLike, noise_ids: tf.Tensor, check: Check = lambda tensor, name: tensor
+    ) -> Inference:
         """Draws `z` from q(z|x) and decodes it.
 
         Args:
@@ -56,7 +62,9 @@ class LatentStructure:
         """
 
     @abstractmethod
-    def log_importance_weights(self, x, num_samples: int, first_sample=0) -> tf.Tensor:
+    def log_importance_weights(
+        self, x: TensorLike, num_samples: int, first_sample: int | tf.Tensor = 0
+    ) -> tf.Tensor:
         """`log p(x|z_k) + log p(z_k) - log q(z_k|x)`, `[K, B]` nats, `z_k ~ q(z|x)`.
 
         The draws are numbered from `first_sample` (an integer or a tensor): number 0 is what `call`
@@ -69,23 +77,25 @@ class LatentStructure:
 
     # -- what is scored
 
-    def targets(self, x) -> tf.Tensor:
+    def targets(self, x: TensorLike) -> tf.Tensor:
         """The part of the examples that the likelihood is of, `[B, ...]`: all, by default."""
         return x
 
-    def num_dims(self, x):
+    def num_dims(self, x: TensorLike) -> int | tf.Tensor:
         """`D`, the scalars of one example that the likelihood is of; an integer where known."""
         return math.prod(self.image_shape)
 
-    def likelihood_of(self, params, targets=None, training: bool = False) -> tfd.Distribution:
+    def likelihood_of(
+        self, params: tf.Tensor, targets: tf.Tensor | None = None, training: bool = False
+    ) -> tfd.Distribution:
         """p(x|z) of the decoder's output, batch shape `[B]`; see `Likelihood.distribution`."""
         return self.likelihood.distribution(params, targets, training)
 
-    def calibration_statistic(self, params, targets) -> tf.Tensor:
+    def calibration_statistic(self, params: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """What the stored scale is made of, `[B]`, or `[B, G]` where examples have parts."""
         return self.likelihood.calibration_statistic(params, targets)
 
-    def calibration_dims(self, x):
+    def calibration_dims(self, x: TensorLike) -> int | tf.Tensor:
         """Scalars that each number of `calibration_statistic` is of, for a batch `x`."""
         return self.num_dims(x)
 
@@ -93,13 +103,13 @@ class LatentStructure:
         """Mean over the event of the log standard deviation, `[B]`; None without a scale."""
         return self.likelihood.log_scale(output.likelihood)
 
-    def log_mass(self, output: Output, x) -> tf.Tensor:
+    def log_mass(self, output: Output, x: TensorLike) -> tf.Tensor:
         """Log-probability of the 8-bit targets, float64 `[B]`, nats; see `Likelihood`."""
         return self.likelihood.bin_log_mass(output.likelihood, self.targets(x))
 
     # -- what follows from it
 
-    def call(self, x, training=False) -> Output:
+    def call(self, x: TensorLike, training: bool = False) -> Output:
         """Encodes, samples, decodes and scores examples.
 
         Args:
@@ -112,7 +122,7 @@ class LatentStructure:
         """
         return self.score(x, self.posterior_noise_ids(x, training), training)
 
-    def score(self, x, noise_ids, training=False) -> Output:
+    def score(self, x: TensorLike, noise_ids: tf.Tensor, training: bool = False) -> Output:
         """What `call` gives, with the noise of the posterior drawn by ids, uint32 `[B, 2]`."""
         check = self.finite if training else (lambda tensor, name: tensor)
         # The exact values, before the policy of the networks rounds them.
@@ -130,7 +140,7 @@ class LatentStructure:
 
     # -- random numbers
 
-    def posterior_noise_ids(self, x, training: bool) -> tf.Tensor:
+    def posterior_noise_ids(self, x: TensorLike, training: bool) -> tf.Tensor:
         """Ids of the noise of the posterior, uint32 `[B, 2]`; see `noise`.
 
         In training another draw each step; outside of it a function of the image alone, so that
@@ -141,7 +151,9 @@ class LatentStructure:
             return noise.fold(ids, self.seed, self.optimizer.iterations + 1)
         return noise.fold(ids, self.seed)
 
-    def sample_noise_ids(self, x, num_samples: int, first_sample=0) -> tf.Tensor:
+    def sample_noise_ids(
+        self, x: TensorLike, num_samples: int, first_sample: int | tf.Tensor = 0
+    ) -> tf.Tensor:
         """Ids of the noise of numbered draws, uint32 `[K, B, 2]`; see `log_importance_weights`.
 
         Numbers count downwards from 0, where no training step is.
@@ -152,7 +164,7 @@ class LatentStructure:
         return tf.reshape(noise.fold(ids, self.seed, steps), [num_samples, -1, 2])
 
 
-def require_temperature(value) -> None:
+def require_temperature(value: float) -> None:
     """Checks a factor on the scales of the prior.
 
     Raises:

@@ -1,9 +1,12 @@
 """The way down a ladder of latents: at each level a prior, a draw, and the next state."""
 
 import math
+from collections.abc import Callable, Sequence
 
+import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae import noise
 from tf_sigma_vae.models._gaussian_levels import (
@@ -15,8 +18,10 @@ from tf_sigma_vae.models._gaussian_levels import (
     merged,
     standard,
 )
+from tf_sigma_vae.models._latent import Check
 
-tfd = tfp.distributions
+Choice = Callable[[int, tf.Tensor, Gaussian], Draw]
+"""Draws the latent of a level, given the state above it and the prior."""
 
 
 class Levels:
@@ -27,7 +32,13 @@ class Levels:
       draws_on_the_way_up: Whether a part of a latent is drawn before the levels above it.
     """
 
-    def __init__(self, bottom_up, top_down, merge: str, log_scale_bound: float):
+    def __init__(
+        self,
+        bottom_up: keras.layers.Layer,
+        top_down: keras.layers.Layer,
+        merge: str,
+        log_scale_bound: float,
+    ) -> None:
         """Keeps what it is given.
 
         Args:
@@ -45,14 +56,14 @@ class Levels:
         self._channels = [[c - up, up] for (*_, c), up in zip(self.shapes, ups, strict=True)]
         self.draws_on_the_way_up = any(ups)
 
-    def split(self, z) -> list[tf.Tensor]:
+    def split(self, z: tf.Tensor) -> list[tf.Tensor]:
         """The latents of the levels, `[B, h, w, c]`, top first, of vectors `[B, latent_size]`."""
         parts = tf.split(z, [math.prod(shape) for shape in self.shapes], axis=-1)
         return [
             tf.reshape(part, [-1, *shape]) for part, shape in zip(parts, self.shapes, strict=True)
         ]
 
-    def join(self, levels) -> tf.Tensor:
+    def join(self, levels: Sequence[tf.Tensor]) -> tf.Tensor:
         """Inverse of `split`."""
         flat = [
             tf.reshape(level, [-1, math.prod(shape)])
@@ -60,11 +71,11 @@ class Levels:
         ]
         return tf.concat(flat, axis=-1)
 
-    def start(self, rows) -> tf.Tensor:
+    def start(self, rows: tf.Tensor) -> tf.Tensor:
         """The state above the top, for as many rows as a tensor `[B, ...]` has."""
         return self.top_down.start(tf.shape(rows)[0])
 
-    def step(self, level: int, state, choose):
+    def step(self, level: int, state: tf.Tensor, choose: Choice) -> tuple[tf.Tensor, Draw]:
         """The state after a level, and its draw.
 
         Args:
@@ -77,7 +88,9 @@ class Levels:
         draw = choose(level, state, prior)
         return self.top_down.merge(level, state, draw.z), draw
 
-    def descend(self, state, choose, first_level: int = 0):
+    def descend(
+        self, state: tf.Tensor, choose: Choice, first_level: int = 0
+    ) -> tuple[tf.Tensor, list[Draw]]:
         """The state after the last level, and the draws on the way there; see `step`."""
         draws = []
         for level in range(first_level, len(self.shapes)):
@@ -85,7 +98,7 @@ class Levels:
             draws.append(draw)
         return state, draws
 
-    def generated(self, noise_ids, temperature: float):
+    def generated(self, noise_ids: tf.Tensor | None, temperature: float) -> Choice:
         """A choice for `step`: draws from the prior, or its means without ids.
 
         Args:
@@ -94,7 +107,7 @@ class Levels:
         """
         standard_draws = None if noise_ids is None else self._noise(noise_ids)
 
-        def choose(level, state, prior):
+        def choose(level: int, state: tf.Tensor, prior: Gaussian) -> Draw:
             z = tf.broadcast_to(prior.loc, [tf.shape(state)[0], *self.shapes[level]])
             if standard_draws is not None:
                 z += temperature * prior.scale * standard_draws[level]
@@ -102,7 +115,13 @@ class Levels:
 
         return choose
 
-    def inferred(self, x, noise_ids, check=lambda tensor, name: tensor, num_copies: int = 1):
+    def inferred(
+        self,
+        x: TensorLike,
+        noise_ids: tf.Tensor | None,
+        check: Check = lambda tensor, name: tensor,
+        num_copies: int = 1,
+    ) -> Choice:
         """A choice for `step`: draws from the posterior of images, or its means without ids.
 
         Args:
@@ -113,7 +132,7 @@ class Levels:
         """
         standard_draws = None if noise_ids is None else self._noise(noise_ids)
 
-        def drawn(level, gaussian, up):
+        def drawn(level: int, gaussian: Gaussian, up: bool) -> tf.Tensor:
             which = f" of level {level}" if len(self.shapes) > 1 else ""
             which += " on the way up" if up else ""
             loc = check(gaussian.loc, f"posterior loc{which}")
@@ -130,7 +149,7 @@ class Levels:
         )
         features = [copies(maps, late) for maps in features]
 
-        def choose(level, state, prior):
+        def choose(level: int, state: tf.Tensor, prior: Gaussian) -> Draw:
             own_prior, _ = prior.split(self._channels[level])
             own = self.gaussian(self.top_down.posterior(level, state, features[level]))
             own = merged(own, own_prior, self.merge) if level else own
@@ -154,11 +173,11 @@ class Levels:
             rate += tf.reduce_sum(q_up.log_prob(z) - p_up.log_prob(z), axis=[1, 2, 3])
         return rate
 
-    def gaussian(self, params) -> Gaussian:
+    def gaussian(self, params: tf.Tensor) -> Gaussian:
         """Of parameters `[B, h, w, 2c]`."""
         return from_params(params, self.log_scale_bound)
 
-    def _noise(self, noise_ids) -> list[tf.Tensor]:
+    def _noise(self, noise_ids: tf.Tensor) -> list[tf.Tensor]:
         """Standard normal noise for each level; that of the top is what a flat latent gets.
 
         For the first numbers of a row do not depend on how many are drawn.
@@ -173,6 +192,6 @@ class Levels:
         return tfd.Independent(tfd.Normal(loc, scale), reinterpreted_batch_ndims=1)
 
 
-def copies(rows, number: int) -> tf.Tensor:
+def copies(rows: tf.Tensor, number: int) -> tf.Tensor:
     """`[number * B, ...]`: all rows of `[B, ...]`, then all again."""
     return rows if number == 1 else tf.tile(rows, [number] + [1] * (rows.shape.rank - 1))

@@ -2,7 +2,8 @@
 
 import numbers
 from abc import abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import keras
 
@@ -10,8 +11,8 @@ from tf_sigma_vae import plugins
 from tf_sigma_vae.likelihoods import Likelihood
 
 
-class WithNetworks:
-    """Mixin for a `keras.Model`; a subclass says which networks it takes, and makes them.
+class WithNetworks(keras.Model):
+    """Base of a model of networks; a subclass says which networks it takes, and makes them.
 
     Attributes:
       LATENT: What the networks must be for, of `networks.LATENTS`.
@@ -31,12 +32,12 @@ class WithNetworks:
     @abstractmethod
     def make_networks(
         cls,
-        image_shape,
+        image_shape: Sequence[int],
         latent_size: int,
         params_channels: int,
         network: str,
         network_options: dict,
-        dtype=None,
+        dtype: keras.DTypePolicy | None = None,
     ) -> tuple[keras.layers.Layer, keras.layers.Layer]:
         """The two networks of a plug-in, without weights: also a check of all options.
 
@@ -55,7 +56,13 @@ class WithNetworks:
         """
 
     def set_parts(
-        self, image_shape, latent_size, likelihood, network, network_options, **options
+        self,
+        image_shape: Sequence[int],
+        latent_size: int,
+        likelihood: str | Likelihood,
+        network: str | Sequence[keras.layers.Layer],
+        network_options: dict[str, Any] | None,
+        **options: Any,
     ) -> None:
         """Sets the parts and creates their weights; for the constructor.
 
@@ -73,9 +80,7 @@ class WithNetworks:
         self.image_shape = tuple(int(size) for size in image_shape)
         if len(self.image_shape) != 3 or min(self.image_shape) < 1:
             raise ValueError(f"image_shape must be (H, W, C), got {tuple(image_shape)}")
-        if not isinstance(latent_size, numbers.Integral) or latent_size < 1:
-            raise ValueError(f"latent_size must be a whole number from 1, got {latent_size!r}")
-        self.top_size = int(latent_size)
+        self.top_size = _whole_size(latent_size)
         if isinstance(likelihood, str):
             likelihood = plugins.find("likelihoods", likelihood)()
         if not isinstance(likelihood, Likelihood):
@@ -99,9 +104,10 @@ class WithNetworks:
     @property
     def networks(self) -> tuple[keras.layers.Layer, keras.layers.Layer]:
         """The two networks."""
-        return tuple(getattr(self, name) for name in self.NETWORKS)
+        first, second = (getattr(self, name) for name in self.NETWORKS)
+        return first, second
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights of the networks and the likelihood."""
         # The latent that the second one takes, of a shape of its own where it is not flat.
         for layer, shape in zip(self.networks, (self.image_shape, (self.top_size,)), strict=True):
@@ -111,9 +117,9 @@ class WithNetworks:
         self.likelihood.ensure_built((None, *self.image_shape[:-1], channels))
         self.built = True
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
-        network = self.network
+        network: str | list[dict[str, Any]] = self.network
         if network == "custom":
             network = [keras.saving.serialize_keras_object(layer) for layer in self.networks]
         return {
@@ -126,7 +132,9 @@ class WithNetworks:
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Self:
         """Inverse of `get_config`."""
         config = dict(config)
         restore = keras.saving.deserialize_keras_object
@@ -136,3 +144,9 @@ class WithNetworks:
                 restore(layer, custom_objects=custom_objects) for layer in config["network"]
             ]
         return cls(**config)
+
+
+def _whole_size(latent_size: object) -> int:
+    if not isinstance(latent_size, numbers.Integral) or latent_size < 1:
+        raise ValueError(f"latent_size must be a whole number from 1, got {latent_size!r}")
+    return int(latent_size)

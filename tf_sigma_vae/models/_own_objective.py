@@ -2,6 +2,8 @@
 
 import os
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,7 +16,7 @@ from tf_sigma_vae.replicas import global_count, host_value
 
 
 class OwnObjective(Steps):
-    """Mixin for a `keras.Model` that overrides `compute_loss` and holds a `likelihood`."""
+    """Base of a model that overrides `compute_loss` and holds a `likelihood`."""
 
     likelihood: Likelihood
 
@@ -23,7 +25,13 @@ class OwnObjective(Steps):
         """Whether the objective holds a statistic of the batch beyond sums over its examples."""
         return self.likelihood.needs_calibration
 
-    def compile(self, optimizer="adam", loss=None, metrics=None, **kwargs):
+    def compile(
+        self,
+        optimizer: str | keras.optimizers.Optimizer = "adam",
+        loss: object = None,
+        metrics: object = None,
+        **kwargs: Any,
+    ) -> None:
         """Configures training; the objective is the model's own.
 
         Args:
@@ -48,7 +56,7 @@ class OwnObjective(Steps):
         self._refuse_accumulating(optimizer)
         super().compile(optimizer=optimizer, **kwargs)
 
-    def _refuse_accumulating(self, optimizer) -> None:
+    def _refuse_accumulating(self, optimizer: keras.optimizers.Optimizer) -> None:
         innermost = getattr(optimizer, "inner_optimizer", optimizer)
         given = getattr(innermost, "gradient_accumulation_steps", None)
         replicas = self.distribute_strategy.num_replicas_in_sync
@@ -65,23 +73,23 @@ class OwnObjective(Steps):
             "large, the same update"
         )
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model as it was when saved, with the optimizer's state to follow."""
         given = keras.saving.deserialize_keras_object(config)
         self.compile(**{name: value for name, value in given.items() if value is not None})
         self.optimizer.build(self.trainable_variables)
 
-    def make_test_function(self, force=False):
+    def make_test_function(self, force: bool = False) -> Callable[..., Any]:
         """Keras hook of `evaluate`; an analytic likelihood must hold a scale by then."""
         self.likelihood.require_scale()
         return super().make_test_function(force)
 
-    def make_predict_function(self, force=False):
+    def make_predict_function(self, force: bool = False) -> Callable[..., Any]:
         """Keras hook of `predict`; an analytic likelihood must hold a scale by then."""
         self.likelihood.require_scale()
         return super().make_predict_function(force)
 
-    def save(self, filepath, overwrite=True, **kwargs):
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
         """As `keras.Model.save`.
 
         Raises:
@@ -91,7 +99,12 @@ class OwnObjective(Steps):
         super().save(filepath, overwrite=overwrite, **kwargs)
 
     def export(
-        self, filepath, format="tf_saved_model", verbose=None, functions=None, **kwargs
+        self,
+        filepath: str | os.PathLike[str],
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        functions: dict[str, _serving.Function] | None = None,
+        **kwargs: Any,
     ) -> None:
         """Writes a SavedModel that answers to `signatures()`, without Keras or TFP.
 
@@ -123,7 +136,9 @@ class OwnObjective(Steps):
     def signatures(self) -> dict[str, _serving.Function]:
         """What an exported model answers to: functions of named tensors, by name."""
 
-    def mean_over_global_batch(self, per_example, sample_weight=None, training=True) -> tf.Tensor:
+    def mean_over_global_batch(
+        self, per_example: tf.Tensor, sample_weight: tf.Tensor | None = None, training: bool = True
+    ) -> tf.Tensor:
         """What the examples at hand add to the mean over the global batch, a scalar.
 
         The sum of `per_example` `[B]` is divided by the *global* number of examples: exact also
@@ -141,7 +156,9 @@ class OwnObjective(Steps):
             per_example *= tf.cast(tf.reshape(sample_weight, [-1]), tf.float32)
         return tf.reduce_sum(per_example) / global_count(tf.shape(per_example)[0])
 
-    def store_scale(self, statistics, num_dims: int, step: int | None = None) -> None:
+    def store_scale(
+        self, statistics: Sequence[np.ndarray], num_dims: int, step: int | None = None
+    ) -> None:
         """Sets the stored scale of an analytic likelihood.
 
         Args:

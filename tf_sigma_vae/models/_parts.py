@@ -7,25 +7,28 @@ gone through twice, and keep its activations from the first time to the second.
 
 import numbers
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
+_Carried = TypeVar("_Carried")
+"""The structure that goes from part to part."""
 
-def require_num_parts(value) -> int:
+
+def require_num_parts(value: object) -> int:
     """The value of `gradient_accumulation_steps`, as an integer.
 
     Raises:
       ValueError: If it is not a whole number from 1.
     """
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not whole or value < 1:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError(
             f"gradient_accumulation_steps must be a whole number from 1, got {value!r}"
         )
     return int(value)
 
 
-def num_examples(data):
+def num_examples(data: Any) -> int | tf.Tensor:
     """Size of the first axis of a structure of tensors; an integer where it is known."""
     first = next(leaf for leaf in tf.nest.flatten(data) if leaf is not None)
     size = tf.shape(first)[0]
@@ -40,7 +43,7 @@ class Parts:
       num_examples: Of the whole batch, an integer where it is known, else a scalar tensor.
     """
 
-    def __init__(self, data, num_parts: int, jit_compile: bool = False):
+    def __init__(self, data: Any, num_parts: int, jit_compile: bool = False) -> None:
         """Divides the batch.
 
         Args:
@@ -55,11 +58,16 @@ class Parts:
         self._size = self.num_examples // num_parts
         self._num_longer = self.num_examples % num_parts
 
-    def first(self):
+    def first(self) -> Any:
         """The first part; empty if there is no example."""
         return self._rows(0, self._size + _min(self._num_longer, 1))
 
-    def fold(self, function: Callable, carried, start=0):
+    def fold(
+        self,
+        function: Callable[[Any, _Carried], _Carried],
+        carried: _Carried,
+        start: int | tf.Tensor = 0,
+    ) -> _Carried:
         """Calls `carried = function(part, carried)` with one part after the other.
 
         Args:
@@ -78,12 +86,19 @@ class Parts:
         start = _max(start, self._num_longer)
         return self._loop(function, carried, start, stop, self._size)
 
-    def _loop(self, function, carried, start, stop, size):
+    def _loop(
+        self,
+        function: Callable[[Any, _Carried], _Carried],
+        carried: _Carried,
+        start: int | tf.Tensor,
+        stop: int | tf.Tensor,
+        size: int | tf.Tensor | None,
+    ) -> _Carried:
         """The parts from `start` up to `stop`, all of one size, or of their own if it is None."""
         if isinstance(start, int) and isinstance(stop, int) and start >= stop:
             return carried
 
-        def body(index, carried):
+        def body(index: tf.Tensor, carried: _Carried) -> tuple[tf.Tensor, _Carried]:
             first_row = index * self._size + tf.minimum(index, self._num_longer)
             own_size = self._size + tf.cast(index < self._num_longer, tf.int32)
             part = self._rows(first_row, own_size if size is None else size)
@@ -94,7 +109,7 @@ class Parts:
         )
         return carried
 
-    def _rows(self, first_row, size):
+    def _rows(self, first_row: int | tf.Tensor, size: int | tf.Tensor) -> Any:
         # The bound matters where nothing is taken: XLA compiles the loop all the same.
         rows = first_row + tf.range(_min(size, self.num_examples))
         return tf.nest.map_structure(
@@ -102,11 +117,11 @@ class Parts:
         )
 
 
-def _min(first, second):
+def _min(first: int | tf.Tensor, second: int | tf.Tensor) -> int | tf.Tensor:
     whole = isinstance(first, int) and isinstance(second, int)
     return min(first, second) if whole else tf.minimum(first, second)
 
 
-def _max(first, second):
+def _max(first: int | tf.Tensor, second: int | tf.Tensor) -> int | tf.Tensor:
     whole = isinstance(first, int) and isinstance(second, int)
     return max(first, second) if whole else tf.maximum(first, second)

@@ -1,7 +1,12 @@
 """The recurrent parts of a sequence model: LSTMs in a stack, run over a clip or frame by frame."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
+
+State = tuple[tuple[tf.Tensor, ...], ...]
+"""The output and the cell of each LSTM, `[B, units]`."""
 
 
 @keras.saving.register_keras_serializable("tf_sigma_vae")
@@ -14,7 +19,9 @@ class StackedLstm(keras.layers.Layer):
     Source: the recurrent parts of Denton & Fergus 2018.
     """
 
-    def __init__(self, num_outputs: int, units: int = 256, num_layers: int = 1, **kwargs):
+    def __init__(
+        self, num_outputs: int, units: int = 256, num_layers: int = 1, **kwargs: Any
+    ) -> None:
         """Builds the layer.
 
         Args:
@@ -39,7 +46,7 @@ class StackedLstm(keras.layers.Layer):
         ]
         self.exit = keras.layers.Dense(num_outputs, name="exit", **policy)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights."""
         self.entry.build((None, input_shape[-1]))
         for loop in self.loops:
@@ -47,7 +54,7 @@ class StackedLstm(keras.layers.Layer):
         self.exit.build((None, self.units))
         self.built = True
 
-    def call(self, inputs, state=None):
+    def call(self, inputs: tf.Tensor, state: State | None = None) -> tuple[tf.Tensor, State]:
         """Runs over a clip.
 
         Args:
@@ -57,32 +64,36 @@ class StackedLstm(keras.layers.Layer):
         Returns:
           Outputs `[B, T, num_outputs]`, and the state after the last.
         """
-        values, after = self.entry(inputs), []
+        values = self.entry(inputs)
+        after: list[tuple[tf.Tensor, ...]] = []
         for index, loop in enumerate(self.loops):
             before = None if state is None else list(state[index])
             values, *carried = loop(values, initial_state=before)
             after.append(tuple(carried))
         return self.exit(values), tuple(after)
 
-    def start(self, batch_size):
+    def start(self, batch_size: int | tf.Tensor) -> State:
         """The state before the first vector: zeros."""
         zeros = tf.zeros([batch_size, self.units], self.compute_dtype)
         return tuple((zeros, zeros) for _ in self.loops)
 
-    def step(self, inputs, state):
+    def step(self, inputs: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
         """One frame: outputs `[B, num_outputs]` of inputs `[B, F]`, and the next state."""
-        values, after = self.entry(inputs), []
+        values = self.entry(inputs)
+        after: list[tuple[tf.Tensor, ...]] = []
         for loop, carried in zip(self.loops, state, strict=True):
             values, carried = loop.cell(values, list(carried))
             after.append(tuple(carried))
         return self.exit(values), tuple(after)
 
-    def compute_output_shape(self, input_shape, state=None):
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...], state: object = None
+    ) -> tuple[tuple[int | None, ...], tuple[tuple[tuple[int | None, ...], ...], ...]]:
         """`(B, T, num_outputs)`, and the states."""
         pair = ((input_shape[0], self.units),) * 2
         return (*input_shape[:2], self.num_outputs), (pair,) * self.num_layers
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         names = ("num_outputs", "units", "num_layers")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -6,17 +6,26 @@ One loop, a frame an iteration, whose graph does not grow with the number of fra
 import numbers
 
 import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
 
 from tf_sigma_vae import noise
+from tf_sigma_vae.models._clip_likelihood import ClipLikelihood
 from tf_sigma_vae.models._clips import frame_noise
 from tf_sigma_vae.models._latent import require_temperature
+from tf_sigma_vae.models._recurrent import State
 
 
-class Rollouts:
-    """Mixin for a sequence model."""
+class Rollouts(ClipLikelihood):
+    """Base of a sequence model that rolls out."""
 
     def rollout(
-        self, context, num_frames: int, noise_ids, temperature=1.0, latents=None, frames=None
+        self,
+        context: TensorLike,
+        num_frames: int,
+        noise_ids: TensorLike,
+        temperature: float | tf.Tensor = 1.0,
+        latents: TensorLike | None = None,
+        frames: TensorLike | None = None,
     ) -> tf.Tensor:
         """Goes on from context frames; each new mean frame is what the next one is made after.
 
@@ -45,15 +54,19 @@ class Rollouts:
                 f"context must have shape {('B', self.context_frames, *self.image_shape)}, got "
                 f"{tuple(context.shape)}"
             )
-        if not isinstance(num_frames, numbers.Integral) or num_frames < 1:
-            raise ValueError(f"num_frames must be a whole number from 1, got {num_frames!r}")
+        num_frames = _whole_number(num_frames)
         if not tf.is_tensor(temperature):
             require_temperature(temperature)
         temperature = tf.convert_to_tensor(temperature, tf.float32)
-        return self._rollout(context, int(num_frames), noise_ids, temperature, latents, frames)
+        return self._rollout(context, num_frames, noise_ids, temperature, latents, frames)
 
     def generate(
-        self, context, num_frames: int, num_samples: int = 1, seed: int = 0, temperature=1.0
+        self,
+        context: TensorLike,
+        num_frames: int,
+        num_samples: int = 1,
+        seed: int = 0,
+        temperature: float | tf.Tensor = 1.0,
     ) -> tf.Tensor:
         """How videos may go on: mean frames `[B, num_samples, num_frames, H, W, C]`.
 
@@ -71,7 +84,7 @@ class Rollouts:
         noise_ids = self.rollout_noise_ids(context, num_samples, seed)
         return self.mean_frames(self.rollout(context, num_frames, noise_ids, temperature))
 
-    def rollout_noise_ids(self, context, num_samples: int, seed: int = 0) -> tf.Tensor:
+    def rollout_noise_ids(self, context: TensorLike, num_samples: int, seed: int = 0) -> tf.Tensor:
         """Ids for numbered rollouts of each clip, uint32 `[B, num_samples, 2]`; see `noise`.
 
         Args:
@@ -84,7 +97,15 @@ class Rollouts:
         return tf.reshape(noise.fold(ids, seed, steps), [-1, num_samples, 2])
 
     @tf.function(reduce_retracing=True)
-    def _rollout(self, context, num_frames, noise_ids, temperature, latents, frames):
+    def _rollout(
+        self,
+        context: tf.Tensor,
+        num_frames: int,
+        noise_ids: tf.Tensor,
+        temperature: tf.Tensor,
+        latents: tf.Tensor | None,
+        frames: tf.Tensor | None,
+    ) -> tf.Tensor:
         copies = noise_ids.shape[1] or tf.shape(noise_ids)[1]
         # Clip by clip, as the decoder takes rows that share skips.
         features, skips, prior_state, state = self._warmed_up(context, copies)
@@ -97,7 +118,13 @@ class Rollouts:
         if frames is not None:
             frames = tf.reshape(frames, [-1, num_frames, *self.image_shape])
 
-        def body(step, features, prior_state, state, made):
+        def body(
+            step: tf.Tensor,
+            features: tf.Tensor,
+            prior_state: State,
+            state: State,
+            made: tf.TensorArray,
+        ) -> tuple[tf.Tensor, tf.Tensor, State, State, tf.TensorArray]:
             z = draws[step]
             if self.prior_lstm is not None:
                 outputs, prior_state = self.prior_lstm.step(features, prior_state)
@@ -122,7 +149,9 @@ class Rollouts:
         params = tf.transpose(made.stack(), [1, 0, 2, 3, 4])
         return tf.reshape(params, [-1, copies, *params.shape[1:]])
 
-    def _warmed_up(self, context, copies):
+    def _warmed_up(
+        self, context: tf.Tensor, copies: int | tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor], State, State]:
         """What the loop starts from, after the context: features of its last frame and states.
 
         All but the skips, `[B, h, w, c]`, are for `copies` rollouts of each clip, `[B * S, ...]`.
@@ -143,3 +172,9 @@ class Rollouts:
             lambda value: tf.repeat(value, copies, axis=0), (features[:, -1], prior_state, state)
         )
         return last, skips, prior_state, state
+
+
+def _whole_number(num_frames: object) -> int:
+    if not isinstance(num_frames, numbers.Integral) or num_frames < 1:
+        raise ValueError(f"num_frames must be a whole number from 1, got {num_frames!r}")
+    return int(num_frames)

@@ -13,7 +13,9 @@ its middle still fails its batch.)
 
 import os
 
+import keras
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from tf_sigma_vae import objectives
 from tf_sigma_vae.models import _image_files
@@ -29,6 +31,7 @@ from tf_sigma_vae.models._signatures import (
     row_ids,
     with_specs,
 )
+from tf_sigma_vae.models._vector_latent import VectorLatent
 
 LARGEST_Z_SCORE = 4.0
 """Standard deviations that the PNG of z-scores shows: -4 is black, 0 mid grey, 4 white."""
@@ -59,7 +62,7 @@ class ImageSignatures(Signatures):
     `z_score` `[B, H, W, C]` is `(x - mean) / stddev` of p(x|z), by the z of the score.
     """
 
-    def __init__(self, model, validation_scores=None):
+    def __init__(self, model: VectorLatent, validation_scores: ArrayLike | None = None) -> None:
         """Builds the signatures.
 
         Args:
@@ -97,7 +100,7 @@ class ImageSignatures(Signatures):
 
     # -- images in, or z
 
-    def _reconstruct(self, images):
+    def _reconstruct(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """`mean`, and `scale` where there is one."""
         x, is_valid = self.valid(images)
         z = self.model.encode(x).mean()
@@ -105,20 +108,20 @@ class ImageSignatures(Signatures):
         names = ("mean", "scale") if self.model.likelihood.has_scale else ("mean",)
         return nan_unless(is_valid, {name: parameters[name] for name in names})
 
-    def encode(self, images):
+    def encode(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """`z_mean` and `z_scale`."""
         x, is_valid = self.valid(images)
         posterior = self.model.encode(x)
         return nan_unless(is_valid, {"z_mean": posterior.mean(), "z_scale": posterior.stddev()})
 
-    def decode(self, z):
+    def decode(self, z: tf.Tensor) -> dict[str, tf.Tensor]:
         """The parameters of p(x|z) by name."""
         is_valid = tf.reduce_all(tf.math.is_finite(z), axis=1)
         # A NaN would not come through: rectifiers make it 0.
         likelihood = self.model.decode(tf.where(is_valid[:, tf.newaxis], z, 0.0))
         return nan_unless(is_valid, self.model.likelihood.parameters(likelihood))
 
-    def elbo(self, images, seed):
+    def elbo(self, images: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """The bound and its terms, z drawn by the seed."""
         require_as_many_rows(images, seed, "images")
         x, is_valid = self.valid(images)
@@ -128,7 +131,7 @@ class ImageSignatures(Signatures):
         values["bits_per_dim"] = self.bits_per_dim(output, x)
         return nan_unless(is_valid, values)
 
-    def _anomaly(self, images):
+    def _anomaly(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """`score`, `p_value` and `z_score`."""
         x, is_valid = self.valid(images)
         output = self.model(x, training=False)
@@ -141,7 +144,7 @@ class ImageSignatures(Signatures):
 
     # -- samples
 
-    def sample(self, seed):
+    def sample(self, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """`z` from the prior, the `mean` of p(x|z), and an `image` drawn from it."""
         z = self.model.sample_prior(row_ids(seed, Z_STREAM))
         # The decoder's output, not its distribution: a loop over rows takes tensors.
@@ -153,12 +156,12 @@ class ImageSignatures(Signatures):
 
     # -- files in
 
-    def reconstruct_bytes(self, image_bytes):
+    def reconstruct_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """`mean_bytes`, PNG."""
         x, is_readable = self._from_files(image_bytes)
         return {"mean_bytes": _image_files.to_png(self.reconstruct(x)["mean"], is_readable)}
 
-    def anomaly_bytes(self, image_bytes):
+    def anomaly_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """As `anomaly`, the map of z-scores as PNG; see `LARGEST_Z_SCORE`."""
         x, is_readable = self._from_files(image_bytes)
         found = self.anomaly(x)
@@ -166,12 +169,14 @@ class ImageSignatures(Signatures):
         z_score_bytes = _image_files.to_png(shades, is_readable)
         return {**nan_unless(is_readable, found), "z_score_bytes": z_score_bytes}
 
-    def _from_files(self, image_bytes):
+    def _from_files(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         levels, is_readable = _image_files.read(image_bytes, self.model.image_shape)
         return grey_values(levels), is_readable
 
 
-def write(model, folder: str, functions: dict[str, Function]) -> None:
+def write(
+    model: keras.Model, folder: str | os.PathLike[str], functions: dict[str, Function]
+) -> None:
     """Writes a SavedModel that needs neither Keras nor TensorFlow Probability.
 
     Args:

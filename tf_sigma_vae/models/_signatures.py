@@ -1,24 +1,32 @@
 """What the signatures of all models share: which rows are valid, random numbers, p-values."""
 
 import math
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae import noise, objectives
 from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS
 from tf_sigma_vae.models._images import RANGE_TOLERANCE
+from tf_sigma_vae.models._latent import LatentStructure
+from tf_sigma_vae.models._output import Output
 
 Z_STREAM, IMAGE_STREAM = 0, 1
 """Of the random numbers of one seed: those that draw z, and the decoder's noise."""
 
-Function = tf.types.experimental.PolymorphicFunction
+Function: TypeAlias = tf.types.experimental.PolymorphicFunction
+
+_Answer = Callable[..., dict[str, tf.Tensor]]
 
 
 class Signatures:
     """Base of the signatures of a kind of model."""
 
-    def __init__(self, model, validation_scores=None):
+    def __init__(self, model: LatentStructure, validation_scores: ArrayLike | None = None) -> None:
         """Keeps the model and the scores.
 
         Args:
@@ -36,7 +44,7 @@ class Signatures:
         if validation_scores is not None:
             self.sorted_scores = tf.constant(_sorted(validation_scores))
 
-    def valid(self, values):
+    def valid(self, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The examples, zeros in place of the rows that cannot be used, and which can be."""
         values = tf.convert_to_tensor(values)
         is_valid = tf.math.is_finite(values)
@@ -51,14 +59,14 @@ class Signatures:
             x = grey_values(tf.round(x * (GREY_LEVELS - 1)))
         return x, is_valid
 
-    def p_value(self, score):
+    def p_value(self, score: tf.Tensor) -> tf.Tensor:
         """The split-conformal p-value of scores `[B]` against those of validation, `[B]`."""
         num_scores = tf.size(self.sorted_scores)
         num_below = tf.searchsorted(self.sorted_scores, score, side="left")
         above = tf.cast(num_scores - num_below, tf.float32)
         return (1.0 + above) / (1.0 + tf.cast(num_scores, tf.float32))
 
-    def bits_per_dim(self, output, x):
+    def bits_per_dim(self, output: Output, x: tf.Tensor) -> tf.Tensor:
         """Bits/dim of an `Output` of `x`, `[B]`: by density for densities, else by mass."""
         measure, num_dims = self.model.likelihood.measure, self.model.num_dims(x)
         if measure is not None:
@@ -67,7 +75,7 @@ class Signatures:
         return objectives.bits_per_dim(output.rate - log_mass, num_dims, "mass")
 
 
-def with_specs(functions) -> dict[str, Function]:
+def with_specs(functions: Mapping[str, tuple[_Answer, list[tf.TensorSpec]]]) -> dict[str, Function]:
     """`tf.function` objects of functions and the specs of their inputs, by name.
 
     The shapes of the inputs are checked first.
@@ -81,29 +89,34 @@ def with_specs(functions) -> dict[str, Function]:
     }
 
 
-def _checked(function, specs):
+def _checked(function: _Answer, specs: list[tf.TensorSpec]) -> _Answer:
     """The function, after a check of the shapes of its inputs."""
 
-    def checked(*inputs):
+    def checked(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         pairs = zip(inputs, specs, strict=True)
         return function(*(tf.ensure_shape(value, spec.shape) for value, spec in pairs))
 
     return checked
 
 
-def require_as_many_rows(values, seed, what: str) -> None:
+def require_as_many_rows(values: tf.Tensor, seed: tf.Tensor, what: str) -> None:
     """Refuses one row of either, which would be broadcast to all of the other."""
     tf.debugging.assert_equal(
         tf.shape(values)[0], tf.shape(seed)[0], f"{what} and seed must have as many rows"
     )
 
 
-def row_ids(seed, stream: int):
+def row_ids(seed: tf.Tensor, stream: int) -> tf.Tensor:
     """Ids of the random numbers of each row, uint32 `[B, 2]`; see `noise`."""
     return noise.fold(tf.bitcast(seed, tf.uint32), stream)
 
 
-def drawn(likelihood_of, params, ids, event_shape):
+def drawn(
+    likelihood_of: Callable[[tf.Tensor], tfd.Distribution],
+    params: tf.Tensor,
+    ids: tf.Tensor,
+    event_shape: tuple[int, ...],
+) -> tf.Tensor:
     """A draw of each row by its own ids, float32 `[N, *event_shape]`.
 
     Args:
@@ -113,7 +126,7 @@ def drawn(likelihood_of, params, ids, event_shape):
       event_shape: `(H, W, C)`.
     """
 
-    def draw_of_row(row):
+    def draw_of_row(row: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         row_params, row_seed = row
         return likelihood_of(row_params[tf.newaxis]).sample(seed=row_seed)[0]
 
@@ -124,7 +137,7 @@ def drawn(likelihood_of, params, ids, event_shape):
     )
 
 
-def grey_values(levels):
+def grey_values(levels: tf.Tensor) -> tf.Tensor:
     """`k / 255`, float32, of levels 0 ... 255 of any type.
 
     Looked up: TensorFlow's optimizer makes a division by a constant a product, off by the last bit,
@@ -134,7 +147,7 @@ def grey_values(levels):
     return tf.gather(values, tf.cast(levels, tf.int32))
 
 
-def nan_unless(is_valid, outputs):
+def nan_unless(is_valid: tf.Tensor, outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """The outputs with NaN in the rows that are not valid."""
     return {
         name: tf.where(
@@ -146,7 +159,7 @@ def nan_unless(is_valid, outputs):
     }
 
 
-def _sorted(scores) -> np.ndarray:
+def _sorted(scores: ArrayLike) -> np.ndarray:
     scores = np.asarray(scores, np.float32)
     if scores.ndim != 1 or scores.size == 0 or not np.all(np.isfinite(scores)):
         raise ValueError(

@@ -19,6 +19,8 @@ With several workers a step returns the loss alone; the metrics are read once an
 
 import math
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -26,9 +28,12 @@ import tensorflow as tf
 from tf_sigma_vae.models._parts import Parts, num_examples
 from tf_sigma_vae.replicas import Collecting, Totals, WholeBatch, num_workers
 
+_Batch = tuple[Any, Any, tf.Tensor | None]
+"""x, y and the weights of the examples; y may be None."""
 
-class Steps:
-    """Mixin for a `keras.Model`: the steps of `fit` and `evaluate`.
+
+class Steps(keras.Model):
+    """Base of a model: the steps of `fit` and `evaluate`.
 
     Attributes:
       gradient_accumulation_steps: Parts in which a training step computes its batch.
@@ -36,7 +41,7 @@ class Steps:
 
     gradient_accumulation_steps: int
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Keras hook of `fit`: one update by a batch.
 
         Args:
@@ -57,7 +62,7 @@ class Steps:
         warnings.warn("The model does not have any trainable weights.", stacklevel=2)
         return self._logs({})
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Keras hook of `evaluate`.
 
         Args:
@@ -76,7 +81,7 @@ class Steps:
             self._track_metrics(batch, y_pred)
         return self._logs({})
 
-    def track_update(self, is_skipped, norm) -> dict[str, tf.Tensor]:
+    def track_update(self, is_skipped: tf.Tensor, norm: tf.Tensor) -> dict[str, tf.Tensor]:
         """Tracks the update of a step, of an optimizer that skips some.
 
         Args:
@@ -88,9 +93,11 @@ class Steps:
         """
         return {}
 
-    def _apply(self, gradients) -> dict[str, tf.Tensor]:
+    def _apply(self, gradients: Sequence[tf.Tensor | None]) -> dict[str, tf.Tensor]:
         """Updates the weights; gives what there is to report of that."""
-        innermost = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        innermost = self.optimizer
+        if hasattr(innermost, "inner_optimizer"):
+            innermost = innermost.inner_optimizer
         num_skips = getattr(innermost, "num_skips", None)
         if num_skips is None:
             self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
@@ -103,20 +110,20 @@ class Steps:
         norm = tf.where(is_dropped, math.inf, tf.convert_to_tensor(innermost.gradient_norm))
         return self.track_update(is_skipped, norm)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         steps = {"gradient_accumulation_steps": self.gradient_accumulation_steps}
         return {**super().get_config(), **steps}
 
     # -- one pass
 
-    def _forward(self, batch, training: bool):
+    def _forward(self, batch: _Batch, training: bool) -> tuple[Any, tf.Tensor]:
         """What `call` returns, and the share of these examples in the loss."""
         x, y, sample_weight = batch
         y_pred = self(x, training=training)
         return y_pred, self.compute_loss(x, y, y_pred, sample_weight, training=training)
 
-    def _gradients(self, batch):
+    def _gradients(self, batch: _Batch) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
         """The share of these examples in loss and gradients; updates the metrics."""
         with tf.GradientTape() as tape:
             y_pred, loss = self._forward(batch, training=True)
@@ -125,11 +132,13 @@ class Steps:
         self._track_metrics(batch, y_pred)
         return loss, gradients
 
-    def _track_metrics(self, batch, y_pred) -> None:
+    def _track_metrics(self, batch: _Batch, y_pred: Any) -> None:
         x, y, sample_weight = batch
         self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
-    def _track_loss(self, loss, whole: WholeBatch | Totals, num_examples) -> None:
+    def _track_loss(
+        self, loss: tf.Tensor, whole: WholeBatch | Totals, num_examples: int | tf.Tensor
+    ) -> None:
         """Adds a step to the mean of the loss over examples.
 
         Each replica adds its share of the loss times the global count: their sum is the sum over
@@ -138,7 +147,7 @@ class Steps:
         self._loss_tracker.total.assign_add(loss * whole.num_examples)
         self._loss_tracker.count.assign_add(tf.cast(num_examples, tf.float32))
 
-    def _logs(self, of_step: dict):
+    def _logs(self, of_step: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The metrics and what else a step has, by name; of several workers the loss alone.
 
         Keras averages what a step returns over the workers, by its first axis, in two rounds of
@@ -149,20 +158,20 @@ class Steps:
             return {"loss": tf.reshape(metrics["loss"], [1])}
         return {**metrics, **of_step}
 
-    def _get_metrics_result_or_logs(self, logs):
+    def _get_metrics_result_or_logs(self, logs: dict[str, Any]) -> dict[str, Any]:
         """Keras hook at the end of an epoch: the metrics, whatever the last step gave for them."""
         return {**logs, **self.get_metrics_result()}
 
     # -- in parts
 
-    def _gradients_in_parts(self, batch):
+    def _gradients_in_parts(self, batch: _Batch) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
         """Loss and gradients of the replica's share; updates the metrics."""
         parts = Parts(batch, self.gradient_accumulation_steps, self.jit_compile)
         totals = self._totals(parts)
         # Weights that the loss does not depend on, as Keras tells them from those at an optimum.
-        unused = set()
+        unused: set[int] = set()
 
-        def add(part, carried):
+        def add(part: _Batch, carried: list[tf.Tensor]) -> list[tf.Tensor]:
             with totals:
                 loss, gradients = self._gradients(part)
             unused.update(i for i, gradient in enumerate(gradients) if gradient is None)
@@ -184,7 +193,7 @@ class Steps:
         sums = asked.sums
         if sums:
 
-            def add(part, carried):
+            def add(part: _Batch, carried: list[tf.Tensor]) -> list[tf.Tensor]:
                 with Collecting() as one:
                     self._forward(part, training=True)
                 return _added(carried, one.sums)
@@ -203,7 +212,7 @@ class Steps:
         return [v for layer in networks for v in layer.non_trainable_variables]
 
 
-def _added(carried, values):
+def _added(carried: Sequence[tf.Tensor], values: Sequence[tf.Tensor | None]) -> list[tf.Tensor]:
     """Sums of two lists; None adds nothing."""
     sums = []
     for total, value in zip(carried, values, strict=True):

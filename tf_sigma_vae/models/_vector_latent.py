@@ -3,16 +3,15 @@
 from abc import abstractmethod
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae import noise
 from tf_sigma_vae.models._latent import LatentStructure, require_temperature
 
-tfd = tfp.distributions
-
 
 class VectorLatent(LatentStructure):
-    """Mixin for a model of images, whose latent is handed around as vectors `[B, latent_size]`."""
+    """Base of a model of images, whose latent is handed around as vectors `[B, latent_size]`."""
 
     # -- of the subclass
 
@@ -22,7 +21,7 @@ class VectorLatent(LatentStructure):
         return tfd.Independent(tfd.Normal(tf.zeros([self.top_size]), 1.0), 1)
 
     @abstractmethod
-    def encode(self, x) -> tfd.Independent:
+    def encode(self, x: TensorLike) -> tfd.Independent:
         """q(z|x) of images `[B, H, W, C]`, float32, event shape `[latent_size]`.
 
         Raises:
@@ -30,16 +29,16 @@ class VectorLatent(LatentStructure):
           tf.errors.InvalidArgumentError: If they are out of the range of the likelihood.
         """
 
-    def top_posterior(self, x) -> tfd.Independent:
+    def top_posterior(self, x: TensorLike) -> tfd.Independent:
         """The part of q that depends on `x` alone, to go with `prior`; all of it by default."""
         return self.encode(x)
 
     @abstractmethod
-    def decode_params(self, z) -> tf.Tensor:
+    def decode_params(self, z: tf.Tensor) -> tf.Tensor:
         """Raw output of the decoder `[B, H, W, P]` for latents `[B, latent_size]`."""
 
     @abstractmethod
-    def sample_prior(self, noise_ids, temperature: float = 1.0) -> tf.Tensor:
+    def sample_prior(self, noise_ids: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
         """Draws `z` `[n, latent_size]` from the prior, each row by its id, uint32 `[n, 2]`.
 
         Args:
@@ -49,11 +48,13 @@ class VectorLatent(LatentStructure):
 
     # -- what follows from it
 
-    def decode(self, z) -> tfd.Distribution:
+    def decode(self, z: tf.Tensor) -> tfd.Distribution:
         """The likelihood p(x|z) of latents `[B, latent_size]`, with the stored scale."""
         return self.likelihood.distribution(self.decode_params(z))
 
-    def sample(self, num_samples: int, seed: int = 0, temperature: float = 1.0):
+    def sample(
+        self, num_samples: int, seed: int = 0, temperature: float = 1.0
+    ) -> tuple[tfd.Distribution, tf.Tensor, tf.Tensor]:
         """Draws from the prior.
 
         Args:

@@ -8,9 +8,14 @@ Source: Rybkin et al. 2021, Eq. 2, with y in place of the reconstructed image.
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any, Self
 
 import keras
+import numpy as np
 import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae import plugins, rows
 from tf_sigma_vae.likelihoods import Likelihood
@@ -25,7 +30,7 @@ BATCH_SIZE = 128
 
 
 @keras.saving.register_keras_serializable("tf_sigma_vae")
-class WithLikelihood(OwnObjective, keras.Model):
+class WithLikelihood(OwnObjective):
     """A Keras model that predicts `p(y|x)` instead of `y`.
 
     `fit(x, y)` maximizes `log p(y|x)`; `model(x)` is the distribution, with the stored scale;
@@ -35,11 +40,11 @@ class WithLikelihood(OwnObjective, keras.Model):
 
     def __init__(
         self,
-        backbone,
+        backbone: keras.layers.Layer,
         likelihood: str | Likelihood = "gaussian_shared",
         gradient_accumulation_steps: int = 1,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Wraps a model.
 
         Args:
@@ -68,7 +73,7 @@ class WithLikelihood(OwnObjective, keras.Model):
         if getattr(backbone, "inputs", None):
             self.build(backbone.input_shape)
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights of backbone and likelihood."""
         if not self.backbone.built:
             self.backbone.build(input_shape)
@@ -80,7 +85,7 @@ class WithLikelihood(OwnObjective, keras.Model):
         self.likelihood.ensure_built(self.params_shape)
         self.built = True
 
-    def call(self, x, training=False):
+    def call(self, x: TensorLike, training: bool = False) -> tf.Tensor | tfd.Distribution:
         """p(y|x), a `tfd.Distribution`; in training the raw `params` `[B, ..., P]`.
 
         The loss makes the distribution then, because an analytic likelihood needs the targets.
@@ -88,7 +93,14 @@ class WithLikelihood(OwnObjective, keras.Model):
         params = self.backbone(x)
         return params if training else self.likelihood.distribution(params)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: TensorLike | None = None,
+        y_pred: tf.Tensor | tfd.Distribution | None = None,
+        sample_weight: tf.Tensor | None = None,
+        training: bool = True,
+    ) -> tf.Tensor:
         """Mean of `-log p(y|x)`, summed over the event, over the global batch, nats per example.
 
         Args:
@@ -105,6 +117,7 @@ class WithLikelihood(OwnObjective, keras.Model):
         Raises:
           ValueError: If there are no targets or they do not fit, or on unsupported weights.
         """
+        assert y_pred is not None  # Keras's signature has a default, and its steps give it.
         self._require_targets(y)
         likelihood = self.likelihood.distribution(y_pred, y, True) if training else y_pred
         nll = -likelihood.log_prob(tf.cast(y, tf.float32))
@@ -119,13 +132,15 @@ class WithLikelihood(OwnObjective, keras.Model):
             loss += share * tf.cast(tf.reduce_sum(penalty), tf.float32)
         return loss
 
-    def _track(self, nll, likelihood, sample_weight) -> None:
+    def _track(
+        self, nll: tf.Tensor, likelihood: tfd.Distribution, sample_weight: tf.Tensor | None
+    ) -> None:
         self._trackers["nll"].update_state(nll, sample_weight=sample_weight)
         if self.likelihood.has_scale:
             log_scale = self.likelihood.log_scale(likelihood)
             self._trackers["log_scale"].update_state(log_scale, sample_weight=sample_weight)
 
-    def _require_targets(self, y) -> None:
+    def _require_targets(self, y: TensorLike | None) -> None:
         if y is None:
             raise ValueError("targets are needed: fit(x, y), or a dataset of pairs (x, y)")
         shape = tuple(y.shape)
@@ -147,11 +162,17 @@ class WithLikelihood(OwnObjective, keras.Model):
         if self.likelihood.measure == "mass" and checked:
             require_grey_levels(y)
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    def compute_metrics(
+        self,
+        x: Any,
+        y: tf.Tensor,
+        y_pred: tf.Tensor | tfd.Distribution,
+        sample_weight: tf.Tensor | None = None,
+    ) -> dict[str, tf.Tensor]:
         """Returns the metrics, means over examples since the last reset."""
         return self.get_metrics_result()
 
-    def get_metrics_result(self):
+    def get_metrics_result(self) -> dict[str, tf.Tensor]:
         """The metrics by name: `nll` in nats, and the mean `log_scale` where there is one."""
         results = {"loss": self._loss_tracker.result()} if self.compiled else {}
         results |= {name: tracker.result() for name, tracker in self._trackers.items()}
@@ -159,12 +180,14 @@ class WithLikelihood(OwnObjective, keras.Model):
             del results["log_scale"]
         return results
 
-    def predict_step(self, data):
+    def predict_step(self, data: Any) -> tf.Tensor:
         """The mean of p(y|x), for `predict`."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         return self(x, training=False).mean()
 
-    def calibrate(self, x, y=None, step: int | None = None) -> dict[str, object]:
+    def calibrate(
+        self, x: tf.data.Dataset | np.ndarray, y: np.ndarray | None = None, step: int | None = None
+    ) -> dict[str, object]:
         """Sets the stored scale of an analytic likelihood from the training set, exactly.
 
         Args:
@@ -176,18 +199,20 @@ class WithLikelihood(OwnObjective, keras.Model):
           `likelihood.provenance()`.
         """
         if self.likelihood.needs_calibration:
-            if not isinstance(x, tf.data.Dataset):
-                x = tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH_SIZE)
+            if isinstance(x, tf.data.Dataset):
+                batches = x
+            else:
+                batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH_SIZE)
             statistic = rows.over_replicas(
                 self.distribute_strategy, self._calibration_statistic, equal_shares=True
             )
-            statistics = [statistic(*batch[:2]).numpy() for batch in x]
-            num_dims = math.prod(x.element_spec[1].shape[1:])
+            statistics = [statistic(*batch[:2]).numpy() for batch in batches]
+            num_dims = math.prod(batches.element_spec[1].shape[1:])
             self.store_scale(statistics, num_dims, step)
         return self.likelihood.provenance()
 
     @tf.function(reduce_retracing=True)
-    def _calibration_statistic(self, x, y):
+    def _calibration_statistic(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         self._require_targets(y)
         return self.likelihood.calibration_statistic(self.backbone(x, training=False), y)
 
@@ -206,20 +231,22 @@ class WithLikelihood(OwnObjective, keras.Model):
         inputs = tf.TensorSpec(self.inputs_shape, dtype, "inputs")
 
         @tf.function(input_signature=[inputs])
-        def predict(inputs):
+        def predict(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
             inputs = tf.ensure_shape(inputs, self.inputs_shape)
             return self.likelihood.parameters(self(inputs, training=False))
 
         return {"serving_default": predict}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         parts = {"backbone": self.backbone, "likelihood": self.likelihood}
         serialize = keras.saving.serialize_keras_object
         return {**super().get_config(), **{name: serialize(part) for name, part in parts.items()}}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Self:
         """Inverse of `get_config`."""
         restore = keras.saving.deserialize_keras_object
         parts = {

@@ -28,21 +28,22 @@ Source: Maaloe et al. 2019 (both ways of inference); Rybkin et al. 2021, Sec. 4.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae import networks, noise
 from tf_sigma_vae.likelihoods import Likelihood
 from tf_sigma_vae.models._base import LatentVariableModel
 from tf_sigma_vae.models._gaussian_levels import check_options
-from tf_sigma_vae.models._latent import require_temperature
+from tf_sigma_vae.models._latent import Check, require_temperature
 from tf_sigma_vae.models._levels import Levels, copies
-from tf_sigma_vae.models._output import Inference
+from tf_sigma_vae.models._output import Inference, Output
 from tf_sigma_vae.models._vector_latent import VectorLatent
-
-tfd = tfp.distributions
 
 _PRIOR_STREAM = 1
 """Of the draws from p below those from q."""
@@ -61,15 +62,15 @@ class HierarchicalVae(VectorLatent, LatentVariableModel):
 
     def __init__(
         self,
-        image_shape,
+        image_shape: Sequence[int],
         latent_size: int = 20,
         likelihood: str | Likelihood = "gaussian_shared",
-        network="ladder32",
+        network: str | Sequence[keras.layers.Layer] = "ladder32",
         network_options: dict | None = None,
         merge: str = "residual",
         log_scale_bound: float = 5.0,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Builds the model.
 
         Args:
@@ -94,15 +95,15 @@ class HierarchicalVae(VectorLatent, LatentVariableModel):
     @classmethod
     def make_networks(
         cls,
-        image_shape,
-        latent_size,
-        params_channels,
-        network,
-        network_options,
-        dtype=None,
-        merge="residual",
-        log_scale_bound=5.0,
-    ):
+        image_shape: Sequence[int],
+        latent_size: int,
+        params_channels: int,
+        network: str,
+        network_options: dict[str, Any],
+        dtype: keras.DTypePolicy | None = None,
+        merge: str = "residual",
+        log_scale_bound: float = 5.0,
+    ) -> tuple[keras.layers.Layer, keras.layers.Layer]:
         """See `WithNetworks.make_networks`."""
         check_options(merge, log_scale_bound)
         bottom_up, top_down = networks.find(network, cls.LATENT, network_options)
@@ -115,7 +116,7 @@ class HierarchicalVae(VectorLatent, LatentVariableModel):
             ),
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights, and the metrics of the levels."""
         self._check_networks()
         self._levels = Levels(*self.networks, self.merge, self.log_scale_bound)
@@ -162,29 +163,29 @@ class HierarchicalVae(VectorLatent, LatentVariableModel):
         """Size of `z`: the latents of all levels."""
         return sum(math.prod(shape) for shape in self._levels.shapes)
 
-    def split_levels(self, z) -> list[tf.Tensor]:
+    def split_levels(self, z: tf.Tensor) -> list[tf.Tensor]:
         """The latents of the levels, `[B, h, w, c]` each, top first, of `z` `[B, latent_size]`."""
         return self._levels.split(z)
 
-    def join_levels(self, latents) -> tf.Tensor:
+    def join_levels(self, latents: Sequence[tf.Tensor]) -> tf.Tensor:
         """Inverse of `split_levels`."""
         return self._levels.join(latents)
 
     # -- what the model computes
 
-    def group_metrics(self, output) -> dict[str, tf.Tensor]:
+    def group_metrics(self, output: Output) -> dict[str, tf.Tensor]:
         """`rate_level_0` ..., nats."""
         rates = tf.unstack(output.rate_groups, axis=1)
         return {_rate_name(level): rate for level, rate in enumerate(rates)}
 
-    def encode(self, x) -> tfd.Independent:
+    def encode(self, x: TensorLike) -> tfd.Independent:
         """The posterior along its means: `q(z_i | z_<i, x)` at the means of the levels above."""
         self.check_images(x)
         levels = self._levels
         _, draws = levels.descend(levels.start(x), levels.inferred(x, None))
         return levels.posterior_of(draws)
 
-    def top_posterior(self, x) -> tfd.Independent:
+    def top_posterior(self, x: TensorLike) -> tfd.Independent:
         """q(z_0|x), event shape `[top_size]`.
 
         Raises:
@@ -201,7 +202,9 @@ class HierarchicalVae(VectorLatent, LatentVariableModel):
         loc, scale = (tf.reshape(v, [-1, self.top_size]) for v in (top.loc, top.scale))
         return tfd.Independent(tfd.Normal(loc, scale), reinterpreted_batch_ndims=1)
 
-    def infer(self, x, noise_ids, check=lambda tensor, name: tensor) -> Inference:
+    def infer(
+        self, x: TensorLike, noise_ids: tf.Tensor, check: Check = lambda tensor, name: tensor
+    ) -> Inference:
         """See `LatentVariableModel.infer`."""
         self.check_images(x)
         inferred = self._levels.inferred(x, noise_ids, check)
@@ -214,17 +217,19 @@ class HierarchicalVae(VectorLatent, LatentVariableModel):
             rate_groups=tf.stack(rates, axis=1),
         )
 
-    def decode_params(self, z) -> tf.Tensor:
+    def decode_params(self, z: tf.Tensor) -> tf.Tensor:
         """See `VectorLatent.decode_params`."""
         return self.top_down(self.split_levels(z))
 
-    def sample_prior(self, noise_ids, temperature: float = 1.0) -> tf.Tensor:
+    def sample_prior(self, noise_ids: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
         """See `VectorLatent.sample_prior`."""
         generated = self._levels.generated(noise_ids, temperature)
         _, draws = self._levels.descend(self._levels.start(noise_ids), generated)
         return self.join_levels([draw.z for draw in draws])
 
-    def reconstructions_by_level(self, x, noise_ids=None, temperature: float = 0.0) -> tf.Tensor:
+    def reconstructions_by_level(
+        self, x: TensorLike, noise_ids: tf.Tensor | None = None, temperature: float = 0.0
+    ) -> tf.Tensor:
         """What the upper levels alone know of the images.
 
         Args:
@@ -255,7 +260,9 @@ class HierarchicalVae(VectorLatent, LatentVariableModel):
                 state, _ = self._levels.step(level, state, inferred)
         return tf.stack(means)
 
-    def log_importance_weights(self, x, num_samples: int, first_sample=0) -> tf.Tensor:
+    def log_importance_weights(
+        self, x: TensorLike, num_samples: int, first_sample: int | tf.Tensor = 0
+    ) -> tf.Tensor:
         """See `LatentVariableModel.log_importance_weights`; decodes `K * B` latents at once."""
         x = tf.convert_to_tensor(x)
         self.check_images(x)
@@ -269,7 +276,7 @@ class HierarchicalVae(VectorLatent, LatentVariableModel):
             log_weights += tf.reduce_sum(log_ratio, axis=[1, 2, 3])
         return tf.reshape(log_weights, [num_samples, -1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         own = {"merge": self.merge, "log_scale_bound": self.log_scale_bound}
         return {**super().get_config(), **own}

@@ -21,27 +21,31 @@ Source: Denton & Fergus 2018, "Stochastic Video Generation with a Learned Prior"
 Rybkin et al. 2021, Sec. 5.1 for its calibrated decoders.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from numpy.typing import ArrayLike
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae import networks
 from tf_sigma_vae.likelihoods import Likelihood
 from tf_sigma_vae.models import _clip_signatures
 from tf_sigma_vae.models._base import LatentVariableModel
-from tf_sigma_vae.models._clip_likelihood import ClipLikelihood
 from tf_sigma_vae.models._clips import check_options, frame_noise, require_clips
-from tf_sigma_vae.models._output import Inference
+from tf_sigma_vae.models._latent import Check
+from tf_sigma_vae.models._output import Inference, Output
 from tf_sigma_vae.models._recurrent import StackedLstm
 from tf_sigma_vae.models._rollouts import Rollouts
-
-tfd = tfp.distributions
+from tf_sigma_vae.models._signatures import Function
 
 PREDICTOR_LAYERS = 2
 
 
 @keras.saving.register_keras_serializable("tf_sigma_vae")
-class SequenceVae(Rollouts, ClipLikelihood, LatentVariableModel):
+class SequenceVae(Rollouts, LatentVariableModel):
     """Stochastic video prediction with a calibrated decoder.
 
     `model(x)` takes clips `[B, T, H, W, C]`, T above `context_frames`. Its `Output` is of the T'
@@ -55,18 +59,18 @@ class SequenceVae(Rollouts, ClipLikelihood, LatentVariableModel):
 
     def __init__(
         self,
-        image_shape,
+        image_shape: Sequence[int],
         latent_size: int = 64,
         likelihood: str | Likelihood = "gaussian_shared",
-        network="dcgan64",
+        network: str | Sequence[keras.layers.Layer] = "dcgan64",
         network_options: dict | None = None,
         context_frames: int = 2,
         feature_size: int = 128,
         lstm_units: int = 256,
         prior: str = "learned",
         scale_over: str = "clip",
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Builds the model.
 
         Args:
@@ -98,18 +102,18 @@ class SequenceVae(Rollouts, ClipLikelihood, LatentVariableModel):
     @classmethod
     def make_networks(
         cls,
-        image_shape,
-        latent_size,
-        params_channels,
-        network,
-        network_options,
-        dtype=None,
-        context_frames=2,
-        feature_size=128,
-        lstm_units=256,
-        prior="learned",
-        scale_over="clip",
-    ):
+        image_shape: Sequence[int],
+        latent_size: int,
+        params_channels: int,
+        network: str,
+        network_options: dict[str, Any],
+        dtype: keras.DTypePolicy | None = None,
+        context_frames: int = 2,
+        feature_size: int = 128,
+        lstm_units: int = 256,
+        prior: str = "learned",
+        scale_over: str = "clip",
+    ) -> tuple[keras.layers.Layer, keras.layers.Layer]:
         """See `WithNetworks.make_networks`."""
         check_options(context_frames, feature_size, lstm_units, prior, scale_over)
         encoder, decoder = networks.find(network, cls.LATENT, network_options)
@@ -119,7 +123,7 @@ class SequenceVae(Rollouts, ClipLikelihood, LatentVariableModel):
             decoder(image_shape, feature_size, params_channels, name="frame_decoder", **options),
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights, and the metric of a frame."""
         units, policy = self.lstm_units, self.dtype_policy
         gaussian = 2 * self.top_size
@@ -145,23 +149,23 @@ class SequenceVae(Rollouts, ClipLikelihood, LatentVariableModel):
 
     # -- clips
 
-    def check_images(self, x) -> None:
+    def check_images(self, x: TensorLike) -> None:
         """Checks clips; see `LatentVariableModel.check_images`."""
         require_clips(x, self.image_shape, self.context_frames)
         self.check_frames(x)
 
-    def check_frames(self, x) -> None:
+    def check_frames(self, x: TensorLike) -> None:
         """Checks type and values of `[B, T, H, W, C]`, whatever T is."""
         super().check_images(self.rows(tf.convert_to_tensor(x)))
 
-    def group_metrics(self, output):
+    def group_metrics(self, output: Output) -> dict[str, tf.Tensor]:
         """`elbo_per_frame`, nats: of a predicted frame, so that lengths can be compared."""
         num_frames = tf.cast(tf.shape(output.rate_groups)[1], tf.float32)
         return {"elbo_per_frame": -(output.distortion + output.rate) / num_frames}
 
     # -- latents
 
-    def encode(self, x) -> tfd.Independent:
+    def encode(self, x: TensorLike) -> tfd.Independent:
         """q(z_t | x_<=t) of all frames, float32, event shape `[T, latent_size]`.
 
         Raises:
@@ -170,7 +174,7 @@ class SequenceVae(Rollouts, ClipLikelihood, LatentVariableModel):
         """
         return self.posteriors_and_priors(x)[0]
 
-    def priors(self, x) -> tfd.Independent:
+    def priors(self, x: TensorLike) -> tfd.Independent:
         """p(z_t | x_<t) of all frames, float32, event shape `[T, latent_size]`; first N(0, I).
 
         Raises:
@@ -178,7 +182,7 @@ class SequenceVae(Rollouts, ClipLikelihood, LatentVariableModel):
         """
         return self.posteriors_and_priors(x)[1]
 
-    def posteriors_and_priors(self, x) -> tuple[tfd.Independent, tfd.Independent]:
+    def posteriors_and_priors(self, x: TensorLike) -> tuple[tfd.Independent, tfd.Independent]:
         """Those of `encode` and of `priors`, the frames encoded once.
 
         Raises:
@@ -190,12 +194,12 @@ class SequenceVae(Rollouts, ClipLikelihood, LatentVariableModel):
         return tfd.Independent(posterior, 2), tfd.Independent(self._prior(features), 2)
 
     @staticmethod
-    def gaussian(outputs) -> tfd.Normal:
+    def gaussian(outputs: tf.Tensor) -> tfd.Normal:
         """The Gaussian of `[..., 2 * latent_size]` outputs."""
         loc, log_scale = tf.split(tf.cast(outputs, tf.float32), 2, axis=-1)
         return tfd.Normal(loc, tf.exp(log_scale))
 
-    def _prior(self, features) -> tfd.Normal:
+    def _prior(self, features: tf.Tensor) -> tfd.Normal:
         """p(z_t | x_<t) of all frames, of their features `[B, T, feature_size]`."""
         shape = [tf.shape(features)[0], features.shape[1] or tf.shape(features)[1], self.top_size]
         if self.prior_lstm is None:
@@ -204,7 +208,7 @@ class SequenceVae(Rollouts, ClipLikelihood, LatentVariableModel):
         # Zeros of both: a standard Gaussian.
         return self.gaussian(tf.pad(tf.cast(outputs, tf.float32), [[0, 0], [1, 0], [0, 0]]))
 
-    def encoded_frames(self, x):
+    def encoded_frames(self, x: TensorLike) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Features `[B, T, feature_size]` of all frames, and the skips of the last context frame.
 
         Args:
@@ -219,7 +223,9 @@ class SequenceVae(Rollouts, ClipLikelihood, LatentVariableModel):
 
     # -- what the model computes
 
-    def infer(self, x, noise_ids, check=lambda tensor, name: tensor) -> Inference:
+    def infer(
+        self, x: TensorLike, noise_ids: tf.Tensor, check: Check = lambda tensor, name: tensor
+    ) -> Inference:
         """See `LatentStructure.infer`."""
         self.check_images(x)
         features, skips = self.encoded_frames(x)
@@ -233,17 +239,22 @@ class SequenceVae(Rollouts, ClipLikelihood, LatentVariableModel):
             rate_groups=rates,
         )
 
-    def _conditionals(self, features, check):
+    def _conditionals(
+        self, features: tf.Tensor, check: Check
+    ) -> tuple[tf.Tensor, tfd.Normal, tfd.Normal]:
         """Latents of the context `[B, c, Z]`, and q and p of the predicted frames `[B, T', Z]`."""
         everything = self.gaussian(self.posterior_lstm(features)[0])
         prior, c = self._prior(features), self.context_frames
-        found = []
+        found: list[tfd.Normal] = []
         for name, each in (("posterior", everything), ("prior", prior)):
             loc = check(each.loc[:, c:], f"{name} loc")
             found.append(tfd.Normal(loc, check(each.scale[:, c:], f"{name} scale")))
-        return everything.loc[:, :c], *found
+        q, p = found
+        return everything.loc[:, :c], q, p
 
-    def _decoded(self, features, skips, given, z):
+    def _decoded(
+        self, features: tf.Tensor, skips: Sequence[tf.Tensor], given: tf.Tensor, z: tf.Tensor
+    ) -> tf.Tensor:
         """Parameters of the predicted frames, each after the true ones before it.
 
         Args:
@@ -264,7 +275,9 @@ class SequenceVae(Rollouts, ClipLikelihood, LatentVariableModel):
         params = self.frame_decoder(rows, skips)
         return tf.reshape(params, [-1, copies, num_frames, *params.shape[1:]])
 
-    def log_importance_weights(self, x, num_samples: int, first_sample=0) -> tf.Tensor:
+    def log_importance_weights(
+        self, x: TensorLike, num_samples: int, first_sample: int | tf.Tensor = 0
+    ) -> tf.Tensor:
         """See `LatentStructure.log_importance_weights`; decodes `K * B * T'` frames at once."""
         x = tf.convert_to_tensor(x)
         self.check_images(x)
@@ -286,10 +299,10 @@ class SequenceVae(Rollouts, ClipLikelihood, LatentVariableModel):
 
     def signatures(
         self,
-        validation_scores=None,
+        validation_scores: ArrayLike | None = None,
         num_frames: int = _clip_signatures.NUM_FRAMES,
         validation_frames: int | None = None,
-    ) -> dict:
+    ) -> dict[str, Function]:
         """The functions of an exported model, by name; see `_clip_signatures.ClipSignatures`.
 
         Args:
@@ -305,7 +318,7 @@ class SequenceVae(Rollouts, ClipLikelihood, LatentVariableModel):
         given = (num_frames, validation_scores, validation_frames)
         return _clip_signatures.ClipSignatures(self, *given).functions()
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Constructor arguments, for `from_config`."""
         names = ("context_frames", "feature_size", "lstm_units", "scale_over")
         own = {name: getattr(self, name) for name in names}

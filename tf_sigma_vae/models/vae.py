@@ -5,17 +5,20 @@
 Source: Kingma & Welling 2014; Rybkin et al. 2021, Eq. 3.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae import networks, noise
 from tf_sigma_vae.likelihoods import Likelihood
 from tf_sigma_vae.models._base import LatentVariableModel
+from tf_sigma_vae.models._latent import Check
 from tf_sigma_vae.models._output import Inference
 from tf_sigma_vae.models._vector_latent import VectorLatent
-
-tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable("tf_sigma_vae")
@@ -29,13 +32,13 @@ class Vae(VectorLatent, LatentVariableModel):
 
     def __init__(
         self,
-        image_shape,
+        image_shape: Sequence[int],
         latent_size: int = 20,
         likelihood: str | Likelihood = "gaussian_shared",
-        network="conv28",
+        network: str | Sequence[keras.layers.Layer] = "conv28",
         network_options: dict | None = None,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         """Builds the model.
 
         Args:
@@ -57,8 +60,14 @@ class Vae(VectorLatent, LatentVariableModel):
 
     @classmethod
     def make_networks(
-        cls, image_shape, latent_size, params_channels, network, network_options, dtype=None
-    ):
+        cls,
+        image_shape: Sequence[int],
+        latent_size: int,
+        params_channels: int,
+        network: str,
+        network_options: dict[str, Any],
+        dtype: keras.DTypePolicy | None = None,
+    ) -> tuple[keras.layers.Layer, keras.layers.Layer]:
         """See `WithNetworks.make_networks`."""
         encoder, decoder = networks.find(network, cls.LATENT, network_options)
         options = {"dtype": dtype, **network_options}
@@ -67,14 +76,16 @@ class Vae(VectorLatent, LatentVariableModel):
             decoder(image_shape, latent_size, params_channels, name="decoder", **options),
         )
 
-    def encode(self, x) -> tfd.Independent:
+    def encode(self, x: TensorLike) -> tfd.Independent:
         """See `VectorLatent.encode`."""
         self.check_images(x)
         outputs = tf.cast(self.encoder(x), tf.float32)
         loc, log_scale = tf.split(outputs, 2, axis=-1)
         return tfd.Independent(tfd.Normal(loc, tf.exp(log_scale)), reinterpreted_batch_ndims=1)
 
-    def infer(self, x, noise_ids, check=lambda tensor, name: tensor) -> Inference:
+    def infer(
+        self, x: TensorLike, noise_ids: tf.Tensor, check: Check = lambda tensor, name: tensor
+    ) -> Inference:
         """See `LatentVariableModel.infer`."""
         posterior = self.encode(x)
         loc = check(posterior.distribution.loc, "posterior loc")
@@ -87,15 +98,17 @@ class Vae(VectorLatent, LatentVariableModel):
             rate_groups=tfd.kl_divergence(posterior.distribution, self.prior.distribution),
         )
 
-    def decode_params(self, z) -> tf.Tensor:
+    def decode_params(self, z: tf.Tensor) -> tf.Tensor:
         """See `VectorLatent.decode_params`."""
         return self.decoder(z)
 
-    def sample_prior(self, noise_ids, temperature: float = 1.0) -> tf.Tensor:
+    def sample_prior(self, noise_ids: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
         """See `VectorLatent.sample_prior`."""
         return temperature * noise.normal(noise_ids, [self.latent_size])
 
-    def log_importance_weights(self, x, num_samples: int, first_sample=0) -> tf.Tensor:
+    def log_importance_weights(
+        self, x: TensorLike, num_samples: int, first_sample: int | tf.Tensor = 0
+    ) -> tf.Tensor:
         """See `LatentVariableModel.log_importance_weights`; decodes `K * B` latents at once."""
         x = tf.convert_to_tensor(x)
         posterior = self.encode(x)
