@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
@@ -47,7 +48,7 @@ def threefry2x32(
     return x0, x1
 
 
-def example_ids(x: tf.Tensor) -> tf.Tensor:
+def example_ids(x: TensorLike) -> tf.Tensor:
     """A 64-bit hash of each example's content.
 
     Args:

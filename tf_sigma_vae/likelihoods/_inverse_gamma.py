@@ -4,12 +4,13 @@ import numpy as np
 import scipy.optimize
 import scipy.special
 import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
 
 MIN_CONCENTRATION = 1.0 + 1e-3
 """The variance of the marginal exists only above a concentration of 1."""
 
 
-def from_moments(mean: tf.Tensor, mean_square: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def from_moments(mean: TensorLike, mean_square: TensorLike) -> tuple[tf.Tensor, tf.Tensor]:
     """Concentration and scale of the inverse gamma with the given first two moments.
 
     `mean = b / (a - 1)` and `var = mean^2 / (a - 2)`, hence `a = 2 + mean^2 / var`.
