@@ -303,6 +303,7 @@ def test_threads_share_a_client(connect):
     assert load.errors == []
 
 
+@pytest.mark.slow
 def test_a_version_switch_under_load_fails_no_request(
     run_double, small_versions, model_name, tmp_path, publish_copy
 ):

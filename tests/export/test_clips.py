@@ -1,6 +1,7 @@
 """A finished run of videos, published by the command, and served."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -29,8 +30,8 @@ def clips(length=CLIP, num_clips=2):
     return videos(num_clips, length, seed=3).astype(np.float32) / np.float32(255)
 
 
-def write_run(path, likelihood="gaussian_optimal", **options):
-    """A workdir with the configuration and the calibrated model of a run of videos."""
+def prepared(path, likelihood="gaussian_optimal", **options):
+    """A workdir with the configuration of a run of videos; the configuration."""
     np.savez(path / "videos.npz", train=videos(4, LENGTH), test=videos(NUM_VIDEOS, LENGTH, seed=1))
     config = Config(
         dataset="video_npz",
@@ -48,6 +49,12 @@ def write_run(path, likelihood="gaussian_optimal", **options):
     )
     workdir = Workdir(path / "run")
     workdir.prepare(config, data_dir=None)
+    return workdir, config
+
+
+def write_run(path, likelihood="gaussian_optimal", **options):
+    """A workdir with the configuration and the calibrated model of a run of videos."""
+    workdir, config = prepared(path, likelihood, **options)
     model = build.model(config, FRAME)
     model.calibrate(clips(4, 4))
     model.save(workdir.model_file)
@@ -207,14 +214,16 @@ def test_the_client_calls_it_on_both_routes(published, run_double, loaded, model
             assert client.encode(x[:0])["z_mean"].shape == (0, 0, 3)
 
 
-def test_what_a_model_of_videos_cannot_is_said_before_any_work(run, tmp_path, command):
+def test_what_a_model_of_videos_cannot_is_said_before_any_work(tmp_path, command):
+    workdir, _ = prepared(tmp_path)
+    pathlib.Path(workdir.model_file).write_bytes(b"")
     base = tmp_path / "served"
     for argument, message in (
         ("--convert=tflite", "tflite: a model of videos ('sequence_vae') is not converted"),
         ("--num_frames=0", "num_frames must be at least 1, got 0"),
         ("--num_examples=99", "has 6 videos"),
     ):
-        assert command(f"--workdir={run}", f"--export_dir={base}", argument) == 1
+        assert command(f"--workdir={workdir.path}", f"--export_dir={base}", argument) == 1
         assert message in command.error
     assert not base.exists()
 

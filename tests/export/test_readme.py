@@ -15,6 +15,9 @@ from tests.export import _servers
 from tf_sigma_vae.evaluation.runs import FinishedRun
 from tf_sigma_vae.export import release
 
+# A release, a server and a dozen requests.
+pytestmark = pytest.mark.slow
+
 SERVED = {
     "encode": "z_mean",
     "decode": "scale",
