@@ -1,6 +1,6 @@
-"""Takes one training step on one device and on two replicas, and prints both as JSON.
+"""Trains on one device and on two replicas, and prints both as JSON.
 
-`python -m tests.models._two_replicas [CASE ...]`, all but those of the hierarchy without a name.
+`python -m tests.models._two_replicas CASE ...`: names of `MODELS`, maybe with " in parts" after it.
 A script, because logical devices must be set before TensorFlow starts and a process can hold one
 MirroredStrategy only. Plain Keras: the optimizer is gradient descent.
 """
@@ -17,25 +17,33 @@ tf.config.set_logical_device_configuration(
 
 import keras  # noqa: E402
 
-from tests._models import images, tiny_vae  # noqa: E402
-from tf_sigma_vae import likelihoods  # noqa: E402
+from tests._models import IMAGE_SHAPE, images, tiny_vae  # noqa: E402
+from tf_sigma_vae import likelihoods, models  # noqa: E402
 
 GLOBAL_BATCH_SIZE = 8
-LIKELIHOODS = {
-    "gaussian_optimal": lambda: likelihoods.GaussianOptimal(),
-    "gaussian_optimal_per_image": lambda: likelihoods.GaussianOptimalPerImage(),
-    "gaussian_inverse_gamma": lambda: likelihoods.GaussianInverseGamma(),
-    "gaussian_inverse_gamma_trained": lambda: likelihoods.GaussianInverseGamma("trained"),
-    "gaussian_shared_from_data": lambda: likelihoods.GaussianShared(initial_scale="data"),
-    "free_bits": lambda: likelihoods.GaussianFixed(),
-    "hierarchy": lambda: likelihoods.GaussianOptimal(),
-}
-IN_PARTS = ("gaussian_optimal", "gaussian_shared_from_data", "free_bits")
 NUM_PARTS = 3
-CASES = [
-    *(name for name in LIKELIHOODS if name != "hierarchy"),
-    *(f"{name} in parts" for name in IN_PARTS),
-]
+MODELS = {
+    # Both statistics of the batch that a step takes: the scale, and the mean rates.
+    "gaussian_optimal": lambda **options: tiny_vae("gaussian_optimal", free_bits=0.6, **options),
+    "gaussian_optimal_per_image": lambda **options: tiny_vae(
+        "gaussian_optimal_per_image", **options
+    ),
+    "gaussian_shared_from_data": lambda **options: tiny_vae(
+        likelihoods.GaussianShared(initial_scale="data"), **options
+    ),
+    "hierarchy": lambda **options: tiny_vae(
+        "gaussian_optimal", network="ladder32", free_bits=0.3, **options
+    ),
+    "with_likelihood": lambda **options: models.WithLikelihood(
+        _backbone(), "gaussian_optimal", **options
+    ),
+}
+
+
+def _backbone():
+    keras.utils.set_random_seed(0)
+    layer = keras.layers.Dense(2, kernel_regularizer=keras.regularizers.L2(0.5))
+    return keras.Sequential([keras.Input(IMAGE_SHAPE), layer])
 
 
 def _examples(num_examples):
@@ -45,20 +53,18 @@ def _examples(num_examples):
     return np.concatenate([x[::2], x[1::2]])
 
 
-def _one_step(case, is_replicated):
+def _trained(case, is_replicated):
     name, _, in_parts = case.partition(" in ")
-    model = tiny_vae(
-        LIKELIHOODS[name](),
-        network="ladder32" if name == "hierarchy" else "dense",
-        free_bits={"free_bits": 0.6, "hierarchy": 0.3}.get(name, 0.0),
-        # Against a whole batch on one device; of each last batch a replica gets no example.
-        gradient_accumulation_steps=NUM_PARTS if in_parts and is_replicated else 1,
-    )
-    model.compile(keras.optimizers.SGD(1e-3))
-    # A convolution of no rows fails on CPUs: see `training.strategy.check_shares`.
+    # Parts are compared with a whole batch on one device.
+    num_parts = NUM_PARTS if in_parts and is_replicated else 1
+    model = MODELS[name](gradient_accumulation_steps=num_parts)
+    model.compile(keras.optimizers.SGD(1e-3), run_eagerly=not is_replicated)
+    # The last batch splits unevenly; of one example a replica gets none, but a convolution of no
+    # rows fails on CPUs: see `training.strategy.check_shares`.
     rest = 2 if name == "hierarchy" else 1
-    examples = _examples(GLOBAL_BATCH_SIZE + rest * bool(in_parts))
-    dataset = tf.data.Dataset.from_tensor_slices(examples).batch(GLOBAL_BATCH_SIZE)
+    x = _examples(GLOBAL_BATCH_SIZE + rest)
+    given = (x, x[::-1]) if name == "with_likelihood" else x
+    dataset = tf.data.Dataset.from_tensor_slices(given).batch(GLOBAL_BATCH_SIZE)
     history = model.fit(dataset, epochs=2, shuffle=False, verbose=0).history
     if in_parts:
         held_out = tf.data.Dataset.from_tensor_slices(_examples(4 + rest)).batch(4)
@@ -81,10 +87,10 @@ def _main():
         ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.HierarchicalCopyAllReduce()
     )
     results = {}
-    for name in sys.argv[1:] or CASES:
-        one = _one_step(name, False)
+    for name in sys.argv[1:]:
+        one = _trained(name, False)
         with strategy.scope():
-            two = _one_step(name, True)
+            two = _trained(name, True)
         results[name] = {"one": one, "two": two}
     json.dump({"num_replicas": strategy.num_replicas_in_sync, "results": results}, sys.stdout)
 

@@ -17,7 +17,10 @@ ROUNDING = 1e-5
 """Relative: float32 means over batches of another size."""
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux tells the peak")
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/status"), reason="the peak of a process is read from Linux"
+)
 def test_sixteen_parts_take_less_than_a_quarter_of_the_memory():
     """A sixteenth of the activations, and beside them the gradients and the whole batch's input."""
     rise = printed_by("tests.models._peak_memory")
@@ -26,6 +29,7 @@ def test_sixteen_parts_take_less_than_a_quarter_of_the_memory():
     assert rise["in_parts"] < rise["whole"] / 4
 
 
+@pytest.mark.slow
 def test_fit_under_the_strategy_of_a_single_worker_reports_scalars():
     result = printed_by("tests.models._one_worker")
     assert result["num_workers"] == 1
@@ -57,6 +61,7 @@ def test_steps_of_several_workers_communicate_the_loss_alone_and_fit_reports_all
     assert {"loss", "elbo", "val_loss", "val_elbo"} <= expected.keys()
 
 
+@pytest.mark.usefixtures("untraced")
 def test_examples_of_no_weight_are_not_evaluated():
     model = tiny_vae("gaussian_optimal")
     model.compile(keras.optimizers.SGD(1e-3))
@@ -106,7 +111,9 @@ def sizes(num_examples, num_parts, start=0, jit_compile=False, known=True):
 
 
 @pytest.mark.parametrize("known", [True, False])
-@pytest.mark.parametrize("jit_compile", [True, False])
+@pytest.mark.parametrize(
+    "jit_compile", [pytest.param(True, marks=pytest.mark.slow), False], ids=["xla", "graph"]
+)
 @pytest.mark.parametrize(
     ("num_examples", "num_parts", "expected"),
     [(7, 3, [3, 2, 2]), (6, 3, [2, 2, 2]), (2, 5, [1, 1]), (0, 3, [])],
@@ -120,6 +127,10 @@ def test_parts_differ_by_one_at_most_and_hold_every_example_once(
     assert first == list(range(expected[0] if expected else 0))
     rest, seen, _ = sizes(num_examples, num_parts, start=1, **options)
     assert rest == expected[1:] and seen == [int(i not in first) for i in range(num_examples)]
+
+
+def test_parts_compiled_by_xla_are_the_same():
+    assert sizes(7, 3, jit_compile=True, known=False)[:2] == ([3, 2, 2], [1] * 7)
 
 
 def test_sums_are_those_of_the_pass_at_hand():

@@ -11,6 +11,8 @@ from tf_sigma_vae import likelihoods, objectives
 DIMS = 48
 FLOAT32 = 2e-5
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 
 def _one_step(num=6, **kwargs):
     """Loss and terms of the first training step, at learning rate zero."""
@@ -24,7 +26,7 @@ def _one_step(num=6, **kwargs):
 @pytest.fixture(scope="module")
 def fitted():
     model = tiny_vae("gaussian_shared")
-    model.compile(keras.optimizers.Adam(1e-3))
+    model.compile(keras.optimizers.Adam(1e-3), run_eagerly=True)
     model.fit(images(8), batch_size=4, verbose=0)
     return model
 
@@ -58,7 +60,8 @@ def test_gradient_is_that_of_the_sum_over_pixels_not_of_their_mean():
 def test_rate_warm_up_weighs_the_rate_linearly_from_zero_to_beta():
     model, x = set_weights(tiny_vae(beta=2.0, rate_warmup_steps=4)), images(6)
     model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
-    for step in range(7):
+    for step in (0, 1, 4, 6):
+        model.optimizer.iterations.assign(step)
         output = model(x, training=True)
         logs = model.train_on_batch(x, return_dict=True)
         weight = 2.0 * min(step / 4, 1.0)
@@ -95,12 +98,6 @@ def test_evaluate_is_the_mean_over_examples_with_a_partial_last_batch(fitted):
     assert logs["rate"] == pytest.approx(np.mean(output.rate), rel=FLOAT32)
     assert logs["distortion"] == pytest.approx(np.mean(output.distortion), rel=FLOAT32)
     assert logs["loss"] == pytest.approx(-logs["elbo"], rel=FLOAT32)
-
-
-def test_evaluating_twice_gives_the_same_digits(fitted):
-    x = images(7, seed=3)
-    first = fitted.evaluate(x, batch_size=4, verbose=0, return_dict=True)
-    assert fitted.evaluate(x, batch_size=4, verbose=0, return_dict=True) == first
 
 
 def test_evaluation_changes_no_weight():
@@ -160,31 +157,20 @@ def test_sample_weights_are_refused_with_an_analytic_scale():
         model.train_on_batch(images(4), sample_weight=np.ones(4))
 
 
-def test_labels_are_ignored():
+def test_labels_are_ignored(fitted):
     x = images(6)
-    losses = []
-    for dataset in (x, tf.data.Dataset.from_tensor_slices((x, np.arange(6))).batch(6)):
-        model = set_weights(tiny_vae())
-        model.compile(keras.optimizers.SGD(1e-3), run_eagerly=True)
-        losses.append(model.fit(dataset, batch_size=6, verbose=0, shuffle=False).history["loss"])
-    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
-
-
-def test_training_repeats_exactly():
-    runs = []
-    for _ in range(2):
-        model = set_weights(tiny_vae("gaussian_optimal"))
-        model.compile(keras.optimizers.Adam(1e-3), run_eagerly=True)
-        model.fit(images(8), batch_size=4, epochs=2, shuffle=False, verbose=0)
-        runs.append(weights_of(model))
-    assert all(np.array_equal(a, b) for a, b in zip(*runs, strict=True))
+    labelled = fitted.evaluate(x, np.arange(6), verbose=0, return_dict=True)
+    assert labelled == fitted.evaluate(x, verbose=0, return_dict=True)
 
 
 def test_training_improves_the_elbo():
-    model = tiny_vae(likelihoods.GaussianShared(initial_scale="data"))
-    model.compile(keras.optimizers.Adam(1e-2))
-    history = model.fit(images(32), batch_size=16, epochs=15, verbose=0).history
-    assert history["elbo"][-1] > history["elbo"][0] + 1.0
+    model, x = tiny_vae("gaussian_shared"), images(16)
+    model.compile(keras.optimizers.Adam(3e-2))
+    before = model.evaluate(x, verbose=0, return_dict=True)["elbo"]
+    model.fit(x, epochs=5, verbose=0)
+    # Evaluations draw the same numbers. The scale alone, of 48 values, falls by up to 0.03 a step.
+    after = model.evaluate(x, verbose=0, return_dict=True)["elbo"]
+    assert after > before + 1.0
 
 
 def test_validation_during_fit_uses_the_moving_average():
@@ -193,10 +179,3 @@ def test_validation_during_fit_uses_the_moving_average():
     x = images(8)
     history = model.fit(x, validation_data=(images(3, seed=5),), batch_size=8, verbose=0).history
     assert history["val_log_scale"][0] == pytest.approx(history["log_scale"][0], rel=1e-4)
-
-
-def test_learning_under_gradient_clipping_and_moving_average_of_weights():
-    model = tiny_vae("gaussian_shared")
-    model.compile(keras.optimizers.Adam(1e-3, clipnorm=1.0, use_ema=True, weight_decay=1e-3))
-    history = model.fit(images(8), batch_size=4, epochs=2, verbose=0).history
-    assert np.all(np.isfinite(history["loss"]))

@@ -8,7 +8,6 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tests._models import IMAGE_SHAPE, images, weights_of
-from tests._printed import printed_by
 from tf_sigma_vae import likelihoods, models, plugins
 
 tfd = tfp.distributions
@@ -16,7 +15,7 @@ tfd = tfp.distributions
 BATCH = 5
 # Sums of some hundred float32 terms.
 FLOAT32 = 2e-5
-LIKELIHOODS = plugins.names("likelihoods")
+untraced = pytest.mark.usefixtures("untraced")
 
 
 def backbone(channels=2, **kwargs):
@@ -47,7 +46,8 @@ def gaussian_nll(y, mean, scale):
     return -log_prob.sum(axis=(1, 2, 3))
 
 
-@pytest.mark.parametrize("name", LIKELIHOODS)
+@untraced
+@pytest.mark.parametrize("name", ["gaussian_optimal", "logistic_mixture"])
 def test_model_is_a_distribution_over_the_targets(name):
     model, (x, y) = with_likelihood(name), pairs(BATCH)
     distribution = model(x)
@@ -61,7 +61,7 @@ def test_model_is_a_distribution_over_the_targets(name):
     )
 
 
-@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize("name", ["gaussian_optimal", "gaussian_per_pixel"])
 def test_training_changes_every_weight_and_the_configuration_goes_round(name):
     model, (x, y) = with_likelihood(name, calibrated=False), pairs(8)
     model.compile(keras.optimizers.Adam(1e-2), run_eagerly=True)
@@ -76,6 +76,7 @@ def test_training_changes_every_weight_and_the_configuration_goes_round(name):
     np.testing.assert_allclose(restored(x).log_prob(y), model(x).log_prob(y), rtol=FLOAT32)
 
 
+@untraced
 def test_loss_is_the_nll_summed_over_the_event_and_averaged_over_the_batch():
     model, (x, y) = with_likelihood(likelihoods.GaussianFixed(scale=0.3)), pairs(BATCH)
     model.compile(keras.optimizers.SGD(0.0))
@@ -86,6 +87,7 @@ def test_loss_is_the_nll_summed_over_the_event_and_averaged_over_the_batch():
     assert logs["log_scale"] == pytest.approx(np.log(0.3), rel=FLOAT32)
 
 
+@untraced
 def test_evaluate_and_fit_are_means_over_examples_with_a_partial_last_batch():
     model, (x, y) = with_likelihood(likelihoods.GaussianFixed(scale=0.3)), pairs(7)
     model.compile(keras.optimizers.SGD(0.0))
@@ -98,18 +100,21 @@ def test_evaluate_and_fit_are_means_over_examples_with_a_partial_last_batch():
 
 def test_trained_scale_comes_to_the_root_mean_squared_error():
     # The backbone cannot see the noise: the best it can do is the mean, and the scale is the rest.
-    noise = np.random.default_rng(0).normal(0.4, 0.2, size=(512, 2)).astype(np.float32)
+    noise = np.random.default_rng(0).normal(0.4, 0.2, size=(64, 2)).astype(np.float32)
+    x = np.zeros((64, 1), np.float32)
     network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
     head = likelihoods.GaussianShared(initial_scale="data", loc_activation="linear")
     model = models.WithLikelihood(network, head)
     model.compile(keras.optimizers.Adam(0.03))
-    model.fit(np.zeros((512, 1)), noise, batch_size=128, epochs=60, verbose=0)
-    scale = float(model(np.zeros((1, 1), np.float32)).stddev()[0, 0])
-    mean = model.predict(np.zeros((512, 1)), verbose=0)
-    assert scale == pytest.approx(np.sqrt(np.mean((noise - mean) ** 2)), rel=0.03)
-    assert scale == pytest.approx(0.2, rel=0.08)
+    model.fit(tf.data.Dataset.from_tensors((x, noise)).repeat(150), shuffle=False, verbose=0)
+    distribution = model(x)
+    scale, error = float(distribution.stddev()[0, 0]), noise - distribution.mean()
+    # It starts at more than twice that. All steps see the same batch: what is left is the way of
+    # Adam to the optimum.
+    assert scale == pytest.approx(np.sqrt(np.mean(error**2)), rel=0.02)
 
 
+@untraced
 def test_calibrated_scale_is_the_root_mean_squared_error_of_the_training_set():
     model, (x, y) = with_likelihood("gaussian_optimal", calibrated=False), pairs(150)
     model.compile(keras.optimizers.Adam(1e-3))
@@ -124,6 +129,7 @@ def test_calibrated_scale_is_the_root_mean_squared_error_of_the_training_set():
     assert stored == pytest.approx([expected, expected], rel=FLOAT32)
 
 
+@untraced
 def test_training_scale_is_that_of_the_targets_and_evaluation_never_sets_it():
     model, (x, y) = with_likelihood("gaussian_optimal", calibrated=False), pairs(8)
     model.compile(keras.optimizers.SGD(0.0))
@@ -136,6 +142,7 @@ def test_training_scale_is_that_of_the_targets_and_evaluation_never_sets_it():
     assert all(np.array_equal(a, b) for a, b in zip(before, weights_of(model), strict=True))
 
 
+@untraced
 def test_saved_model_predicts_the_same_and_goes_on_training(tmp_path):
     model, (x, y) = with_likelihood(likelihoods.GaussianShared(initial_scale="data")), pairs(8)
     model.compile(keras.optimizers.Adam(3e-3))
@@ -150,6 +157,7 @@ def test_saved_model_predicts_the_same_and_goes_on_training(tmp_path):
         np.testing.assert_allclose(first.numpy(), second.numpy(), rtol=1e-5, atol=1e-7)
 
 
+@untraced
 def test_analytic_head_without_a_scale_is_refused_before_use(tmp_path):
     model, (x, y) = with_likelihood("gaussian_optimal", calibrated=False), pairs(4)
     model.compile("sgd")
@@ -161,6 +169,7 @@ def test_analytic_head_without_a_scale_is_refused_before_use(tmp_path):
         model.train_on_batch(x, y, sample_weight=np.ones(4))
 
 
+@untraced
 def test_sample_weights_weigh_the_loss_by_example():
     weights = np.array([0.0, 2.0, 1.0, 0.5, 3.0], np.float32)
     model, (x, y) = with_likelihood(likelihoods.GaussianFixed(scale=0.3)), pairs(BATCH)
@@ -171,6 +180,7 @@ def test_sample_weights_weigh_the_loss_by_example():
     assert logs["nll"] == pytest.approx(np.average(nll, weights=weights), rel=FLOAT32)
 
 
+@untraced
 def test_penalties_of_the_backbone_are_kept():
     x, y = pairs(BATCH)
     losses = []
@@ -226,6 +236,7 @@ def test_batches_of_other_sizes_are_not_traced_again():
     assert len(traces) == count
 
 
+@untraced
 def test_backbone_without_known_input_is_built_by_its_first_batch(tmp_path):
     network = keras.Sequential([keras.layers.Dense(4, "relu"), keras.layers.Dense(2)])
     model = models.WithLikelihood(network, "gaussian_shared")
@@ -238,21 +249,23 @@ def test_backbone_without_known_input_is_built_by_its_first_batch(tmp_path):
     np.testing.assert_allclose(loaded(x).log_prob(y), model(x).log_prob(y), rtol=1e-6)
 
 
+@untraced
 @pytest.mark.parametrize(
     ("likelihood", "shape", "message"),
     [
         ("gaussian_per_pixel", (4, 6, 2), "emits 4 channels for targets of 2; this one emits 2"),
-        ("gaussian_fixed", (4, 6), r"targets must have 4 axes, .* got shape \(None, 4, 6\)"),
+        ("gaussian_fixed", (4, 6), r"targets must have 4 axes, .* got shape \(4, 4, 6\)"),
         ("gaussian_fixed", (4, 5, 2), r"must have shape \('B', 4, 6, 2\)"),
     ],
 )
 def test_targets_that_do_not_fit_are_rejected(likelihood, shape, message):
     model = models.WithLikelihood(backbone(2), likelihood)
-    model.compile("sgd", jit_compile=False)
+    model.compile("sgd")
     with pytest.raises(ValueError, match=message):
         model.fit(pairs(4)[0], images(4, shape), verbose=0)
 
 
+@untraced
 def test_missing_or_byte_targets_are_rejected():
     model = with_likelihood()
     model.compile("sgd")
@@ -263,9 +276,10 @@ def test_missing_or_byte_targets_are_rejected():
         model.fit(x, (255 * y).astype(np.uint8), verbose=0)
 
 
+@untraced
 def test_target_out_of_range_is_rejected():
     model, (x, y) = with_likelihood("gaussian_fixed"), pairs(4)
-    model.compile("sgd", jit_compile=False)
+    model.compile("sgd")
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"must lie in \[0, 1\]"):
         model.fit(x, 2 * y, verbose=0)
 
@@ -281,13 +295,3 @@ def test_impossible_argument_is_rejected():
         models.WithLikelihood(forked, "gaussian_fixed")
     with pytest.raises(ValueError, match=r"compile\(loss=\.\.\.\) is not accepted"):
         with_likelihood().compile("adam", loss="mse")
-
-
-def test_two_replicas_equal_one_device_with_the_same_global_batch():
-    found = printed_by("tests.models._with_likelihood_replicas")
-    assert found["num_replicas"] == 2
-    # Sums over replicas are taken in another order.
-    for name in ("nll", "log_scale"):
-        np.testing.assert_allclose(found["two"][name], found["one"][name], rtol=1e-5)
-    for first, second in zip(found["one"]["weights"], found["two"]["weights"], strict=True):
-        np.testing.assert_allclose(second, first, rtol=1e-4, atol=1e-5)
