@@ -298,8 +298,8 @@ def test_threads_share_a_client(connect):
         np.testing.assert_array_equal(client.encode(x)["z_mean"], z_mean(x, 2.0))
         return 2
 
-    with _load.Load([call] * 8) as load:
-        load.wait_until_all_saw(2, calls=5)
+    with _load.Load([call] * 4) as load:
+        load.wait_until_all_saw(2, calls=3)
     assert load.errors == []
 
 

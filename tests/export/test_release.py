@@ -15,8 +15,11 @@ from tests._representatives import REPRESENTATIVES
 from tests.cli._finished_run import finished_run
 from tests.cli._in_process import Command
 from tf_sigma_vae import build, data, models
-from tf_sigma_vae.cli import evaluate, export
+from tf_sigma_vae.cli import export
 from tf_sigma_vae.content_hash import sha256
+from tf_sigma_vae.evaluation import record
+from tf_sigma_vae.evaluation.estimate import Estimate
+from tf_sigma_vae.evaluation.evaluate import Evaluation
 from tf_sigma_vae.evaluation.runs import FinishedRun
 from tf_sigma_vae.export import _card_text, conformal, model_card, publish, release
 from tf_sigma_vae.export.precision import in_float32
@@ -35,7 +38,9 @@ def command(monkeypatch, capsys):
 @pytest.fixture(scope="module")
 def published(run, tmp_path_factory):
     """A version with everything in it; the base folder."""
-    evaluate.evaluate([run], num_samples=0, num_examples=20)
+    metrics = {"elbo": Estimate(-12.5, 0.25, "nats"), "rate": Estimate(3.5, 0.125, "nats")}
+    evaluation = Evaluation(metrics, {"num_examples": 20, "split": "test"})
+    record.write(evaluation, FinishedRun(run).workdir.evaluation_file)
     base = tmp_path_factory.mktemp("served") / "tiny"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["sigma-vae-export"])
@@ -76,8 +81,9 @@ def test_a_version_holds_all_that_a_server_and_its_users_need(published):
 def test_the_served_elbo_is_that_of_the_trained_model(published, run):
     loaded = tf.saved_model.load(str(published / "1")).signatures["anomaly"]
     x = FinishedRun(run).images("test", 8).astype(np.float32) / np.float32(255)
-    elbo = models.load(run).predict(x, verbose=0)["elbo"]
-    np.testing.assert_allclose(loaded(images=tf.constant(x))["score"], -elbo, rtol=1e-5)
+    output = models.load(run)(x)
+    negative_elbo = output.distortion + output.rate
+    np.testing.assert_allclose(loaded(images=tf.constant(x))["score"], negative_elbo, rtol=1e-5)
 
 
 def test_p_values_compare_with_the_held_out_scores(published, run):
@@ -100,7 +106,12 @@ def test_the_card_says_what_the_model_is(published, run):
     assert card["scale"]["value"] == pytest.approx(np.sqrt(variance + (1 / 510) ** 2), rel=1e-6)
     assert card["scale"]["provenance"] == {"source": "calibrate", "num_examples": 50, "step": 0}
     assert card["anomaly"]["split"] == "validation" and card["anomaly"]["num_scores"] == 60
-    assert card["evaluation"]["protocol"]["num_examples"] == 20
+    assert card["evaluation"]["protocol"] == {"num_examples": 20, "split": "test"}
+    assert card["evaluation"]["metrics"]["rate"] == {
+        "value": 3.5,
+        "standard_error": 0.125,
+        "unit": "nats",
+    }
     assert card["signatures"]["decode"]["inputs"]["z"] == {"dtype": "float32", "shape": [None, 3]}
     assert card["signatures"]["decode"]["outputs"]["scale"]["shape"] == [None]
     keras_file = os.path.join(run, "model.keras")
@@ -137,9 +148,15 @@ def test_the_latent_is_described_as_what_z_holds():
 
 
 def test_the_next_version_is_a_number_higher_and_old_ones_are_pruned(
-    run, tmp_path, written, command
+    run, tmp_path, written, command, monkeypatch
 ):
-    base = tmp_path / "served"
+    base, converted = tmp_path / "served", []
+
+    def convert(model, folder, formats):
+        converted.append((model, formats))
+        return {"tflite/decode.tflite": 1e-5}
+
+    monkeypatch.setattr(release.convert, "convert", convert)
     arguments = (f"--workdir={run}", f"--export_dir={base}", "--num_examples=8")
     assert command(*arguments, "--version=7", "--name=mine") == 0
     assert publish.versions(str(base)) == [7]
@@ -151,8 +168,8 @@ def test_the_next_version_is_a_number_higher_and_old_ones_are_pruned(
     assert f"wrote {base / '8'}" in command.output
     assert publish.versions(str(base)) == [8]
     assert card_of(base, 8)["name"] == "mine"
-    assert {f.name for f in (base / "8" / "tflite").iterdir()} == {"encode.tflite", "decode.tflite"}
-    assert card_of(base, 8)["differences"]["tflite/decode.tflite"] < 1e-4
+    assert converted == [(written[1], ("tflite",))]
+    assert card_of(base, 8)["differences"] == {"encode/z_mean": 0.0, "tflite/decode.tflite": 1e-5}
     assert (
         f"left as it is, for it is not what would be written (edited, perhaps): {base}/batching"
         in (command.output)
