@@ -8,9 +8,12 @@ import hashlib
 import os
 import pathlib
 import shutil
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import tqdm
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 _BLOCK_BYTES = 1 << 20
 
@@ -31,7 +34,7 @@ class Archive(NamedTuple):
     sha256: str
 
 
-def expected(builder) -> list[Archive]:
+def expected(builder: "tfds.core.DatasetBuilder") -> list[Archive]:
     """The archives that a `tfds.core.DatasetBuilder` registers."""
     infos = (builder.url_infos or {}).items()
     return [
@@ -39,7 +42,7 @@ def expected(builder) -> list[Archive]:
     ]
 
 
-def manual_folder(builder) -> str:
+def manual_folder(builder: "tfds.core.DatasetBuilder") -> str:
     """Where archives for the builder are placed.
 
     A folder of its own below the one TensorFlow Datasets looks in: MNIST and Fashion-MNIST call
@@ -48,12 +51,12 @@ def manual_folder(builder) -> str:
     return os.path.join(downloads_folder(builder), "manual", builder.name)
 
 
-def downloads_folder(builder) -> str:
+def downloads_folder(builder: "tfds.core.DatasetBuilder") -> str:
     """The folder `downloads` of the builder's `data_dir`."""
     return os.path.join(os.fspath(builder.data_dir_root), "downloads")
 
 
-def folder_with_all(builder) -> str | None:
+def folder_with_all(builder: "tfds.core.DatasetBuilder") -> str | None:
     """The first of the manual folders that holds all archives by name and size, or None."""
     own = manual_folder(builder)
     archives = expected(builder)

@@ -75,8 +75,7 @@ def _new_partial(path: pathlib.Path) -> tuple[int, str]:
             fcntl.flock(folder, fcntl.LOCK_EX)
             for left in path.parent.glob(f"{path.name}.*.partial"):
                 _remove_unless_locked(left)
-        name = {"prefix": f"{path.name}.", "suffix": ".partial", "dir": path.parent}
-        handle, partial = tempfile.mkstemp(**name)
+        handle, partial = tempfile.mkstemp(".partial", f"{path.name}.", path.parent)
         with contextlib.suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     finally:

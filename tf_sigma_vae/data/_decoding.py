@@ -5,12 +5,16 @@ them is read, and not before.
 """
 
 import pathlib
-from typing import NamedTuple
+import types
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from tf_sigma_vae.data import _resize
+
+if TYPE_CHECKING:
+    import av
 
 PICTURES = (".png", ".jpg", ".jpeg")
 VIDEOS = (".mp4", ".avi", ".gif", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
@@ -50,13 +54,14 @@ def picture(path: pathlib.Path, wanted: Wanted) -> np.ndarray:
       ValueError: If it cannot be decoded, or has more than eight bits a channel.
     """
     try:
-        with Image.open(path) as image:
-            mode = image.mode
+        with Image.open(path) as opened:
+            mode = opened.mode
+            image = None
             if mode in _EIGHT_BIT_MODES:
-                image = ImageOps.exif_transpose(image).convert(MODES[wanted.channels])
+                image = ImageOps.exif_transpose(opened).convert(MODES[wanted.channels])
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{path} cannot be decoded as an image: {error}") from error
-    if mode not in _EIGHT_BIT_MODES:
+    if image is None:
         raise ValueError(f"{path} is not an 8-bit image (its mode is {mode})")
     return wanted.fit(image)
 
@@ -94,14 +99,17 @@ def video(path: pathlib.Path, wanted: Wanted) -> np.ndarray:
     return np.stack(frames)
 
 
-def _frames(container, path: pathlib.Path, wanted: Wanted) -> list[np.ndarray]:
+def _frames(
+    container: "av.container.InputContainer", path: pathlib.Path, wanted: Wanted
+) -> list[np.ndarray]:
     """Every frame of a PyAV container, each uint8 `[H, W, C]`."""
     if not container.streams.video:
         raise ValueError(f"{path} holds no video")
     stream = container.streams.video[0]
     # Damaged frames are errors: by default FFmpeg makes up what is missing.
     stream.codec_context.options = {"err_detect": "explode"}
-    frames, times = [], []
+    frames: list[np.ndarray] = []
+    times: list[float | None] = []
     for frame in container.decode(stream):
         levels = frame.to_ndarray(format=_FORMATS[wanted.channels])
         frames.append(wanted.fit(Image.fromarray(levels)))
@@ -119,7 +127,9 @@ def _frames(container, path: pathlib.Path, wanted: Wanted) -> list[np.ndarray]:
     return frames
 
 
-def _is_cut_off(container, stream, times: list[float | None]) -> bool:
+def _is_cut_off(
+    container: "av.container.InputContainer", stream: "av.VideoStream", times: list[float | None]
+) -> bool:
     """Whether frames are missing at the end of a file, as far as its header tells.
 
     Args:
@@ -134,7 +144,8 @@ def _is_cut_off(container, stream, times: list[float | None]) -> bool:
         return False
     seconds = container.duration / _TIME_UNITS
     a_frame = float(1 / stream.average_rate) if stream.average_rate else 0.0
-    return times[-1] - times[0] + a_frame < _WHOLE * seconds
+    known = [time for time in times if time is not None]
+    return known[-1] - known[0] + a_frame < _WHOLE * seconds
 
 
 def size(frame: np.ndarray) -> str:
@@ -142,7 +153,7 @@ def size(frame: np.ndarray) -> str:
     return f"{frame.shape[-3]}x{frame.shape[-2]}"
 
 
-def _pyav(path: pathlib.Path):
+def _pyav(path: pathlib.Path) -> types.ModuleType:
     """The module PyAV.
 
     Raises:

@@ -5,6 +5,7 @@ ICML 2018, and its published data set.
 """
 
 import copy
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class MovingDigits(_videos.VideoSource):
         seed: int,
         stream: int,
         name: str,
-    ):
+    ) -> None:
         """Says how videos are made.
 
         Args:
@@ -65,7 +66,9 @@ class MovingDigits(_videos.VideoSource):
     def __len__(self) -> int:
         return self._num_videos
 
-    def clips(self, index, start, length, epoch=0):
+    def clips(
+        self, index: np.ndarray, start: np.ndarray, length: int, epoch: int = 0
+    ) -> np.ndarray:
         """Frames of some of the videos; see `VideoSource.clips`."""
         digit, places = self._motion(index, int(np.max(start, initial=0)) + length, epoch)
         frames = np.asarray(start)[:, np.newaxis] + np.arange(length)
@@ -81,11 +84,11 @@ class MovingDigits(_videos.VideoSource):
             boxes[where] = below + np.minimum(picture, 255 - below)
         return x[..., np.newaxis]
 
-    def first(self, num_videos):
+    def first(self, num_videos: int) -> "MovingDigits":
         """The first videos; see `VideoSource.first`."""
         return self._with(num_videos=min(num_videos, len(self)))
 
-    def hold_out(self, fraction, seed):
+    def hold_out(self, fraction: float, seed: int) -> tuple["MovingDigits", "MovingDigits"]:
         """Parts the digits in two, and the number of videos; see `VideoSource.hold_out`.
 
         The videos held out are the same in all epochs and show digits that are in no other.
@@ -96,7 +99,7 @@ class MovingDigits(_videos.VideoSource):
         out = self._with(digits=self._digits[is_out], num_videos=num_out, stream=HELD_OUT)
         return kept, out
 
-    def _with(self, **changes) -> "MovingDigits":
+    def _with(self, **changes: Any) -> "MovingDigits":
         other = copy.copy(self)
         for name, value in changes.items():
             setattr(other, f"_{name}", value)

@@ -62,7 +62,9 @@ def read(
     )
 
 
-def _key(archive, usual: tuple[str, ...], asked: str | None, path: str) -> str | None:
+def _key(
+    archive: np.lib.npyio.NpzFile, usual: tuple[str, ...], asked: str | None, path: str
+) -> str | None:
     """The name an array has in the archive, None where it is not there."""
     if asked is None:
         return next((key for key in usual if key in archive), None)

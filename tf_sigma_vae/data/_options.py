@@ -3,21 +3,24 @@
 import numbers
 import os
 from collections.abc import Sequence
+from typing import TypeVar
+
+_Choice = TypeVar("_Choice")
 
 
-def integer(name: str, value, minimum: int = 1) -> int:
+def integer(name: str, value: object, minimum: int = 1) -> int:
     """Returns `value` as an `int`.
 
     Raises:
       ValueError: If it is not a whole number of at least `minimum`.
     """
-    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_whole or value < minimum:
+    is_bool = isinstance(value, bool)
+    if is_bool or not isinstance(value, numbers.Integral) or int(value) < minimum:
         raise ValueError(f"{name} must be a whole number of at least {minimum}, got {value!r}")
     return int(value)
 
 
-def boolean(name: str, value) -> bool:
+def boolean(name: str, value: object) -> bool:
     """Returns `value`.
 
     Raises:
@@ -28,19 +31,19 @@ def boolean(name: str, value) -> bool:
     return value
 
 
-def fraction(name: str, value) -> float:
+def fraction(name: str, value: object) -> float:
     """Returns `value` as a `float`.
 
     Raises:
       ValueError: If it is not strictly between 0 and 1.
     """
-    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_real or not 0 < value < 1:
+    is_bool = isinstance(value, bool)
+    if is_bool or not isinstance(value, numbers.Real) or not 0 < float(value) < 1:
         raise ValueError(f"{name} must be a number between 0 and 1, both excluded, got {value!r}")
     return float(value)
 
 
-def choice(name: str, value, allowed: Sequence):
+def choice(name: str, value: _Choice, allowed: Sequence[_Choice]) -> _Choice:
     """Returns `value`.
 
     Raises:
@@ -51,7 +54,7 @@ def choice(name: str, value, allowed: Sequence):
     return value
 
 
-def image_size(value) -> tuple[int, int] | None:
+def image_size(value: object) -> tuple[int, int] | None:
     """An image size as (height, width) in pixels.
 
     Args:
@@ -81,6 +84,7 @@ def source_path(dataset: str, path: str | None, data_dir: str | None) -> str:
     Raises:
       ValueError: If neither is given.
     """
-    if not path and not data_dir:
+    given = path or data_dir
+    if not given:
         raise ValueError(f"{dataset} needs to know where its data are: give path, or --data_dir")
-    return os.path.expanduser(path or data_dir)
+    return os.path.expanduser(given)

@@ -229,7 +229,7 @@ def _places(step_in_epoch: tf.Tensor, global_batch_size: int, num_examples: int)
     return tf.range(first, tf.minimum(first + global_batch_size, num_examples))
 
 
-def _noise_ids(index: tf.Tensor, stream: int, seed: int, epoch) -> tf.Tensor:
+def _noise_ids(index: tf.Tensor, stream: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
     """Ids uint32 `[B, 2]` of the noise of examples: other ones for each stream, seed and epoch."""
     ids = tf.stack([index, tf.fill(tf.shape(index), tf.constant(stream, index.dtype))], axis=1)
     return noise.fold(tf.cast(ids, tf.uint32), seed, epoch)
@@ -241,7 +241,7 @@ def _share_size(batch_size: int, shard: Shard) -> int | None:
     return None if rest else size
 
 
-def _keyed_by_step(shape, seed: int, step: tf.Tensor) -> tf.Tensor:
+def _keyed_by_step(shape: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:
     """Uniform noise float32 in [0, 1): the same on every machine for a (seed, step).
 
     One key a batch is many times faster than one an example. So a replica draws the rows before its

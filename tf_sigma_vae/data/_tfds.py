@@ -12,12 +12,16 @@ import shlex
 import types
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tqdm
 
 from tf_sigma_vae.data import _archives, _base, _tfds_builders
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 # A batch of CelebA's 218x178 pixels, as large as any, is 30 MB; several are decoded ahead.
 _READ_BATCH = 256
@@ -34,6 +38,7 @@ class TfdsImages(_base.ImageDataset):
     splits: Mapping[str, str] = types.MappingProxyType({"train": "train", "test": "test"})
 
     def _read(self, data_dir: str | None, download: bool) -> dict[str, np.ndarray]:
+        assert self.tfds_name is not None, "a subclass names its builder"
         return load(
             self.tfds_name,
             self.splits,
@@ -82,7 +87,7 @@ def load(
     return {ours: _read_split(source, theirs, convert) for ours, theirs in splits.items()}
 
 
-def builder(name: str, data_dir: str | None):
+def builder(name: str, data_dir: str | None) -> "tfds.core.DatasetBuilder":
     """A `tfds.core.DatasetBuilder` by name, those shipped in this package included."""
     import tensorflow_datasets as tfds
 
@@ -92,7 +97,7 @@ def builder(name: str, data_dir: str | None):
     return tfds.builder(name, data_dir=data_dir)
 
 
-def prepare(source, *, download: bool, dataset: str) -> None:
+def prepare(source: "tfds.core.DatasetBuilder", *, download: bool, dataset: str) -> None:
     """Makes sure that a builder's data are prepared.
 
     Archives that lie complete in one of the manual folders are used before anything is fetched.
@@ -133,7 +138,7 @@ def prepare(source, *, download: bool, dataset: str) -> None:
         )
 
 
-def how_to_get(source, dataset: str) -> str:
+def how_to_get(source: "tfds.core.DatasetBuilder", dataset: str) -> str:
     """What a user has to do to get the data of a builder that is not prepared."""
     archives = _archives.expected(source)
     flags = f"--dataset={dataset} --data_dir={shlex.quote(str(source.data_dir_root))}"
@@ -150,7 +155,7 @@ def how_to_get(source, dataset: str) -> str:
 
 
 @contextlib.contextmanager
-def _explained(source, dataset: str):
+def _explained(source: "tfds.core.DatasetBuilder", dataset: str) -> Iterator[None]:
     """Turns the failure of a download into one message that says how to get the files by hand.
 
     Raises:
@@ -195,7 +200,9 @@ def _check_reachable(archives: list[_archives.Archive], advice: str) -> None:
 
 
 def _read_split(
-    source, split: str, convert: Callable[[np.ndarray], np.ndarray] | None = None
+    source: "tfds.core.DatasetBuilder",
+    split: str,
+    convert: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> np.ndarray:
     """All images of a split, uint8 `[N, H, W, C]`, decoded in parallel by the builder."""
     import tensorflow_datasets as tfds
@@ -204,7 +211,8 @@ def _read_split(
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     examples = source.as_dataset(split=split, batch_size=_READ_BATCH, read_config=config)
     num_examples = source.info.splits[split].num_examples
-    images, end = None, 0
+    images: np.ndarray | None = None
+    end = 0
     # disable=None: no bar where the output is not a terminal.
     with tqdm.tqdm(desc=f"Reading {split}", total=num_examples, disable=None, leave=False) as bar:
         for batch in tfds.as_numpy(examples):
@@ -215,4 +223,5 @@ def _read_split(
             images[end : end + len(batch)] = batch
             end += len(batch)
             bar.update(len(batch))
+    assert images is not None, f"a builder has no split {split!r} without images"
     return images

@@ -76,7 +76,7 @@ class RecordingSource(VideoSource):
 
     def __init__(
         self, recordings: Sequence[np.ndarray], video_length: int, name: str = "recordings"
-    ):
+    ) -> None:
         """Cuts the recordings.
 
         Args:
@@ -102,25 +102,27 @@ class RecordingSource(VideoSource):
                 )
             starts = range(0, len(recording) - video_length + 1, video_length)
             places += [(number, start) for start in starts]
-        self._recordings = recordings
+        self._recordings: Sequence[np.ndarray] | np.ndarray = recordings
         # int64 [N, 2]: each video's recording, and its first frame there.
         self._places = np.array(places)
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def clips(self, index, start, length, epoch=0):
+    def clips(
+        self, index: np.ndarray, start: np.ndarray, length: int, epoch: int = 0
+    ) -> np.ndarray:
         """Frames of some of the videos; see `VideoSource.clips`."""
         result = np.empty((len(index), length, *self.video_shape[1:]), np.uint8)
         for clip, (recording, place), first in zip(result, self._places[index], start, strict=True):
             clip[:] = self._recordings[recording][place + first : place + first + length]
         return result
 
-    def first(self, num_videos):
+    def first(self, num_videos: int) -> "RecordingSource":
         """The first videos; see `VideoSource.first`."""
         return self._part(self._places[:num_videos])
 
-    def hold_out(self, fraction, seed):
+    def hold_out(self, fraction: float, seed: int) -> tuple["RecordingSource", "RecordingSource"]:
         """Parts the recordings in two; see `VideoSource.hold_out`."""
         numbers = np.unique(self._places[:, 0])
         is_out = _base.held_out(len(numbers), fraction, seed, self.name)
@@ -136,7 +138,7 @@ class RecordingSource(VideoSource):
 class ArraySource(RecordingSource):
     """Videos of an array, in memory or memory-mapped."""
 
-    def __init__(self, videos: np.ndarray, name: str = "videos"):
+    def __init__(self, videos: np.ndarray, name: str = "videos") -> None:
         """Checks the array.
 
         Args:

@@ -2,10 +2,14 @@
 
 import pathlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tf_sigma_vae.data import _array_file, _options, _tfds, _videos
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 _READ_BATCH = 16
 _CAMERAS = ("image_aux1", "image_main")
@@ -26,7 +30,7 @@ class BairPush(_videos.VideoDataset):
 
     tfds_name = "bair_robot_pushing_small"
 
-    def __init__(self, *, camera: str = "image_aux1"):
+    def __init__(self, *, camera: str = "image_aux1") -> None:
         """Says which camera's videos are wanted.
 
         Args:
@@ -39,7 +43,7 @@ class BairPush(_videos.VideoDataset):
         _tfds.prepare(builder, download=download, dataset=self.plugin_name())
         return {split: self._split(builder, split) for split in ("train", "test")}
 
-    def _split(self, builder, split: str) -> _videos.ArraySource:
+    def _split(self, builder: "tfds.core.DatasetBuilder", split: str) -> _videos.ArraySource:
         """The videos of a split, memory-mapped."""
         shape = builder.info.features.get_tensor_info()[self.camera].shape
         shape = (builder.info.splits[split].num_examples, *shape)
@@ -56,7 +60,7 @@ class BairPush(_videos.VideoDataset):
             )
         return _videos.ArraySource(videos, f"{self.plugin_name()}, {split}")
 
-    def _decoded(self, builder, split: str) -> Iterator[np.ndarray]:
+    def _decoded(self, builder: "tfds.core.DatasetBuilder", split: str) -> Iterator[np.ndarray]:
         """The videos in the order of the files, some at a time, uint8 `[n, T, H, W, C]`."""
         import tensorflow_datasets as tfds
 

@@ -60,22 +60,21 @@ class ImageFolder(_base.ImageDataset):
     def _images(self, folder: pathlib.Path) -> np.ndarray:
         """Every image below a folder, uint8 `[N, H, W, C]`."""
         paths = image_paths(folder)
-        size = self.image_size
-        images = None
+        images: np.ndarray | None = None
         wanted = _decoding.Wanted(self.channels, self.image_size, self.resize)
         decoded = _resize.in_parallel(lambda path: _decoding.picture(path, wanted), paths)
         # disable=None: no bar where the output is not a terminal.
         progress = tqdm.tqdm(decoded, "Decoding images", len(paths), disable=None, leave=False)
         for index, image in enumerate(progress):
             if images is None:
-                size = size or image.shape[:2]
                 images = np.empty((len(paths), *image.shape), np.uint8)
-            if image.shape[:2] != size:
+            if image.shape != images.shape[1:]:
                 raise ValueError(
-                    f"{paths[index]} has {image.shape[0]}x{image.shape[1]} pixels and {paths[0]} "
-                    f"has {size[0]}x{size[1]}: set image_size to bring them to one size"
+                    f"{paths[index]} has {_decoding.size(image)} pixels and {paths[0]} "
+                    f"has {_decoding.size(images[0])}: set image_size to bring them to one size"
                 )
             images[index] = image
+        assert images is not None, "image_paths finds one at least"
         return images
 
 

@@ -85,7 +85,9 @@ class VideoFolder(_videos.VideoDataset):
         every = [r for of_split in found.values() for r in of_split]
         arrays = [x for of_split in decoded.values() for x in of_split]
         length, name = self._check(every, arrays, root)
-        sources = {split: _videos.RecordingSource(x, length, name) for split, x in decoded.items()}
+        sources: dict[str, _videos.VideoSource] = {
+            split: _videos.RecordingSource(x, length, name) for split, x in decoded.items()
+        }
         if "all" not in sources:
             return sources
         train, test = _videos.test_part(sources["all"], self.test_fraction, self.split_seed)

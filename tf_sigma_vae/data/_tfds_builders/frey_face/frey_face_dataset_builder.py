@@ -1,5 +1,9 @@
 """Frey Face as a TensorFlow Datasets builder."""
 
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import tensorflow_datasets as tfds
 
@@ -21,10 +25,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             disable_shuffling=True,
         )
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager):
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
         return {"train": self._generate_examples(dl_manager.download(_URL))}
 
-    def _generate_examples(self, path):
+    def _generate_examples(self, path: pathlib.Path) -> Iterator[tuple[int, dict[str, Any]]]:
         # Imported here: only preparing the data needs it.
         from scipy import io
 
