@@ -183,7 +183,10 @@ def test_a_batch_is_of_as_many_clips_as_fit():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"images": np.zeros([4, 5, 16, 16, 1], np.uint8)}, "needs a VideoSource, got ndarray"),
+        (
+            {"images": np.zeros([4, 5, 16, 16, 1], np.uint8), "clip_length": None},
+            "needs a VideoSource, got ndarray",
+        ),
         ({"images": runs.source(3, frame_shape=(16, 18, 1))}, r"\(16, 16, 1\), got \(16, 18, 1\)"),
         ({"clip_length": 2}, "clips of 2 frames leave none to predict after the 2 context frames"),
         ({"clip_length": 12}, "a clip of 12 frames was asked for, but the videos have 11"),

@@ -6,6 +6,7 @@ import pytest
 
 from tests._models import set_weights, tiny_vae
 from tests.evaluation._eagerly import eagerly
+from tf_sigma_vae import data
 from tf_sigma_vae.evaluation import table
 from tf_sigma_vae.evaluation.evaluate import UNITS, evaluate_model
 from tf_sigma_vae.likelihoods import GaussianFixed, NotCalibratedError
@@ -193,6 +194,7 @@ def test_a_scale_that_was_never_set_is_an_error():
     ("given", "message"),
     [
         ({"images": unit_interval(levels())}, "must be uint8, got float32"),
+        ({"images": data.VideoSource()}, "must be uint8, got VideoSource"),
         ({"images": levels()[:, :3]}, r"shape \(4, 6, 3\), got \(3, 6, 3\)"),
         ({"images": levels(1)}, "at least 2 images, got 1"),
         ({"num_samples": -1}, "num_samples must not be negative"),

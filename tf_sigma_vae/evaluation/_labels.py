@@ -102,5 +102,5 @@ def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
     return canvas
 
 
-def _widest(font, texts: Sequence[str]) -> int:
+def _widest(font: ImageFont.ImageFont | ImageFont.FreeTypeFont, texts: Sequence[str]) -> int:
     return max(int(np.ceil(font.getlength(text))) for text in texts)

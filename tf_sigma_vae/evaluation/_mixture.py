@@ -16,6 +16,7 @@ Densities are summed up from squares of differences: the expansion of the square
 cancels where posteriors are narrow, and the densities of single dimensions are needed anyway.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -40,7 +41,13 @@ class MixtureTerms(NamedTuple):
     """`[S]`, the share of the own component in the mixture of the whole latent, in (0, 1]."""
 
 
-def mixture_terms(loc, scale, z, block_size: int | None = None, progress=None) -> MixtureTerms:
+def mixture_terms(
+    loc: np.ndarray,
+    scale: np.ndarray,
+    z: np.ndarray,
+    block_size: int | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> MixtureTerms:
     """The terms of diagonal Gaussian posteriors, from all `S * S` pairs, in float64.
 
     Args:
@@ -54,15 +61,17 @@ def mixture_terms(loc, scale, z, block_size: int | None = None, progress=None) -
     num_examples, latent_size = loc.shape
     block_size = block_size or max(1, BLOCK_NUMBERS // num_examples)
     # Rows of one dimension each. The constant of the densities cancels in every term.
-    components = [np.ascontiguousarray(a.T) for a in (loc, np.sqrt(0.5) / scale, -np.log(scale))]
+    locs, factors, offsets = (
+        np.ascontiguousarray(a.T) for a in (loc, np.sqrt(0.5) / scale, -np.log(scale))
+    )
     draws = np.ascontiguousarray(z.T)
     terms = np.empty([2, latent_size + 1, num_examples])
     removal = np.zeros_like(terms)
     for first in range(0, num_examples, block_size):
         end = min(first + block_size, num_examples)
-        joint, own_joint = np.zeros([end - first, num_examples]), 0.0
+        joint, own_joint = np.zeros([end - first, num_examples]), np.zeros(end - first)
         for dim in range(latent_size):
-            log_density = _log_density(*(a[dim] for a in components), draws[dim, first:end])
+            log_density = _log_density(locs[dim], factors[dim], offsets[dim], draws[dim, first:end])
             own = np.diagonal(log_density, first).copy()
             joint += log_density
             own_joint = own_joint + own
@@ -80,7 +89,7 @@ def mixture_terms(loc, scale, z, block_size: int | None = None, progress=None) -
     )
 
 
-def delete_one_means(values, removal=0.0) -> np.ndarray:
+def delete_one_means(values: np.ndarray, removal: np.ndarray | float = 0.0) -> np.ndarray:
     """Means over all examples and, for the jackknife, over all but each.
 
     Args:
@@ -96,7 +105,7 @@ def delete_one_means(values, removal=0.0) -> np.ndarray:
     return np.concatenate([total / num_examples, without], axis=-1)
 
 
-def moment_bound(loc, scale) -> np.ndarray:
+def moment_bound(loc: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Divergence from N(0, I) of the Gaussian with the mean and covariance of the mixture, nats.
 
         (tr C + |mu|^2 - d - log det C) / 2,    C = Cov(loc) + E[diag(scale^2)],
@@ -137,7 +146,9 @@ def moment_bound(loc, scale) -> np.ndarray:
     return np.concatenate([[value - bias], without])
 
 
-def _log_density(loc, half_precision_root, negative_log_scale, z) -> np.ndarray:
+def _log_density(
+    loc: np.ndarray, half_precision_root: np.ndarray, negative_log_scale: np.ndarray, z: np.ndarray
+) -> np.ndarray:
     """Log densities of one dimension but for a constant: of draws `[B]` in components `[S]`."""
     log_density = z[:, np.newaxis] - loc
     log_density *= half_precision_root
@@ -145,7 +156,9 @@ def _log_density(loc, half_precision_root, negative_log_scale, z) -> np.ndarray:
     return np.subtract(negative_log_scale, log_density, out=log_density)
 
 
-def _block_terms(log_density, own, first: int):
+def _block_terms(
+    log_density: np.ndarray, own: np.ndarray, first: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Terms of a block of draws but for the logarithm of the number of components.
 
     Args:
@@ -185,7 +198,7 @@ def _block_terms(log_density, own, first: int):
     return np.stack([-np.logaddexp(0.0, log_odds), -log_odds]), added
 
 
-def _offset(means, of_all, without_one) -> np.ndarray:
+def _offset(means: np.ndarray, of_all: float, without_one: float) -> np.ndarray:
     means[..., 0] += of_all
     means[..., 1:] += without_one
     return means

@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from numpy.typing import ArrayLike
 from scipy.stats import chi2
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae import data, noise, rows
 from tf_sigma_vae.evaluation.estimate import NotMeasurableError
-
-tfd = tfp.distributions
+from tf_sigma_vae.models import LatentVariableModel
 
 MIN_EXAMPLES = 32
 MIN_EXAMPLES_PER_DIMENSION = 8
@@ -23,12 +24,12 @@ LATENTS = ("whole", "top")
 """What of a model's latent the information can be asked of."""
 
 
-def measurable_latent(model) -> str:
+def measurable_latent(model: LatentVariableModel) -> str:
     """What the information of a model can be asked of, of `LATENTS`: the top of a hierarchy."""
     return "top" if model.num_levels > 1 else "whole"
 
 
-def require_measurable(model) -> None:
+def require_measurable(model: LatentVariableModel) -> None:
     """Checks on an image of one gray that a model has the posteriors that the bounds are made of.
 
     Raises:
@@ -49,7 +50,10 @@ class Draws(NamedTuple):
 
 
 def posterior_draws(
-    model, images: np.ndarray, global_batch_size: int = 128, latent: str = "whole"
+    model: LatentVariableModel,
+    images: np.ndarray,
+    global_batch_size: int = 128,
+    latent: str = "whole",
 ) -> Draws:
     """Posteriors of images, and of each the draw that the elbo of an evaluation is made of.
 
@@ -84,7 +88,7 @@ def posterior_draws(
     return Draws(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def require_draws(loc, scale, z) -> Draws:
+def require_draws(loc: ArrayLike, scale: ArrayLike, z: ArrayLike) -> Draws:
     """The arrays in float64, as far as bounds can be made of them.
 
     Args:
@@ -98,10 +102,10 @@ def require_draws(loc, scale, z) -> Draws:
         posteriors.
       FloatingPointError: If a number is not finite.
     """
-    arrays = {"loc": loc, "scale": scale, "z": z}
-    arrays = {name: np.asarray(array, np.float64) for name, array in arrays.items()}
+    found = Draws(*(np.asarray(array, np.float64) for array in (loc, scale, z)))
+    arrays = found._asdict()
     shapes = {name: array.shape for name, array in arrays.items()}
-    loc, scale, z = arrays.values()
+    loc, scale, z = found
     if loc.ndim != 2 or len(set(shapes.values())) > 1 or loc.shape[1] < 1:
         raise ValueError(f"loc, scale and z must be of one shape [S, L], got {shapes}")
     least = max(MIN_EXAMPLES, MIN_EXAMPLES_PER_DIMENSION * loc.shape[1])
@@ -120,17 +124,17 @@ def require_draws(loc, scale, z) -> Draws:
             "z must be drawn from the posteriors: the mean of ((z - loc) / scale)^2 is 1 but for "
             f"chance, got {square / z.size:.6g}"
         )
-    return Draws(loc, scale, z)
+    return found
 
 
-def _draw(model, x) -> tuple[tf.Tensor, ...]:
+def _draw(model: LatentVariableModel, x: tf.Tensor) -> tuple[tf.Tensor, ...]:
     posterior = _posterior(model, x)
     loc, scale = posterior.loc, posterior.scale
     draws = noise.normal(model.posterior_noise_ids(x, training=False), loc.shape[1:])
     return loc, scale, loc + scale * draws
 
 
-def _posterior(model, x) -> tfd.Normal:
+def _posterior(model: LatentVariableModel, x: TensorLike) -> tfd.Normal:
     """q(z|x), or that of the top level."""
     try:
         posterior = model.top_posterior(x)
@@ -139,7 +143,7 @@ def _posterior(model, x) -> tfd.Normal:
     return _normal(posterior, "posterior")
 
 
-def _require_flat(model, latent: str) -> None:
+def _require_flat(model: LatentVariableModel, latent: str) -> None:
     """Checks that what is asked of has one posterior for each image, whatever was drawn."""
     if latent not in LATENTS:
         raise ValueError(f"latent must be one of {', '.join(LATENTS)}, got {latent!r}")
@@ -153,7 +157,7 @@ def _require_flat(model, latent: str) -> None:
         )
 
 
-def _normal(distribution, name: str) -> tfd.Normal:
+def _normal(distribution: tfd.Distribution, name: str) -> tfd.Normal:
     normal = getattr(distribution, "distribution", None)
     if not isinstance(normal, tfd.Normal):
         raise NotMeasurableError(

@@ -13,7 +13,7 @@ THRESHOLD = 0.01
 UNIT = "count"
 
 
-def active_units(posterior_means) -> estimate.Estimate:
+def active_units(posterior_means: np.ndarray) -> estimate.Estimate:
     """Number of active dimensions, with its standard error over images by bootstrap.
 
     Args:
@@ -26,7 +26,7 @@ def active_units(posterior_means) -> estimate.Estimate:
     # The variance does not depend on the origin; near zero the difference of moments is exact.
     means = means - means.mean(axis=0)
 
-    def count(weights):
+    def count(weights: np.ndarray) -> np.ndarray:
         variance = weights @ means**2 - (weights @ means) ** 2
         return np.sum(variance > THRESHOLD, axis=1)
 

@@ -14,12 +14,12 @@ Source: Theis et al. 2016 (dequantization).
 import tensorflow as tf
 
 from tf_sigma_vae import objectives
-from tf_sigma_vae.models import Output
+from tf_sigma_vae.models import LatentVariableModel, Output
 
 UNIT = "bits/dim"
 
 
-def by_mass(model, output: Output, x) -> tf.Tensor:
+def by_mass(model: LatentVariableModel, output: Output, x: tf.Tensor) -> tf.Tensor:
     """Bits/dim of the 8-bit images, by mass.
 
     Args:
@@ -35,7 +35,7 @@ def by_mass(model, output: Output, x) -> tf.Tensor:
     return objectives.bits_per_dim(nll, model.num_dims(x), "mass")
 
 
-def by_density(model, output: Output, x) -> tf.Tensor:
+def by_density(model: LatentVariableModel, output: Output, x: tf.Tensor) -> tf.Tensor:
     """Bits/dim of the 8-bit images, by density.
 
     Args:

@@ -10,14 +10,15 @@ are of the means of the videos.
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tf_sigma_vae import data, noise, rows
 from tf_sigma_vae.evaluation import bits, elbo, frame_quality, iwae, reconstruction
-from tf_sigma_vae.models import Output
+from tf_sigma_vae.models import LatentVariableModel, Output
 
 NUM_SAMPLES = 8
 """K of the importance-weighted bound, unless another is asked for: each takes all frames."""
@@ -50,7 +51,7 @@ _DEQUANTIZE = 2**30
 """Of the noise of a clip: far from the training steps and from the numbers of drawn samples."""
 
 
-def batch_size(image_shape, params_channels: int, clip_length: int) -> int:
+def batch_size(image_shape: tuple[int, ...], params_channels: int, clip_length: int) -> int:
     """Clips in a batch unless another number is asked for, at least 1.
 
     Args:
@@ -62,21 +63,30 @@ def batch_size(image_shape, params_channels: int, clip_length: int) -> int:
     return max(1, min(MAX_FRAMES, _MAX_NUMBERS // numbers) // clip_length)
 
 
-def batch_size_of(model, clip_length: int) -> int:
+def batch_size_of(model: LatentVariableModel, clip_length: int) -> int:
     """`batch_size` of a model."""
     channels = model.likelihood.params_channels(model.image_shape[-1])
     return batch_size(model.image_shape, channels, clip_length)
 
 
-def check(model, source, clip_length: int) -> None:
-    """Checks that a model of videos can be evaluated on clips.
+def require_videos(source: object) -> data.VideoSource:
+    """The source itself.
 
     Raises:
-      ValueError: If these are no videos, of other frames, too short, or fewer than 2.
-      NotCalibratedError: If an analytic likelihood holds no scale.
+      ValueError: If these are no videos.
     """
     if not isinstance(source, data.VideoSource):
         raise ValueError(f"a model of videos needs a VideoSource, got {type(source).__name__}")
+    return source
+
+
+def check(model: LatentVariableModel, source: data.VideoSource, clip_length: int) -> None:
+    """Checks that a model of videos can be evaluated on clips.
+
+    Raises:
+      ValueError: If the videos are of other frames, too short, or fewer than 2.
+      NotCalibratedError: If an analytic likelihood holds no scale.
+    """
     if tuple(source.video_shape[1:]) != tuple(model.image_shape):
         raise ValueError(
             f"the model takes frames of shape {tuple(model.image_shape)}, got "
@@ -93,7 +103,9 @@ def check(model, source, clip_length: int) -> None:
     model.likelihood.require_scale()
 
 
-def protocol(model, source, clip_length: int) -> dict[str, object]:
+def protocol(
+    model: LatentVariableModel, source: data.VideoSource, clip_length: int
+) -> dict[str, object]:
     """What figures of clips depend on beside what those of images do; fit for JSON."""
     return {
         "context_frames": model.context_frames,
@@ -107,20 +119,24 @@ def protocol(model, source, clip_length: int) -> dict[str, object]:
     }
 
 
-def videos_of(source, clip_length: int) -> np.ndarray:
+def videos_of(source: data.VideoSource, clip_length: int) -> np.ndarray:
     """The number of the video of each clip, int64 `[N]`."""
     clips_per_video = source.video_shape[0] // clip_length
     return np.repeat(np.arange(len(source)), clips_per_video)
 
 
-def first(source, clip_length: int, num_clips: int, global_batch_size: int) -> Iterator[tf.Tensor]:
+def first(
+    source: data.VideoSource, clip_length: int, num_clips: int, global_batch_size: int
+) -> Iterator[tf.Tensor]:
     """Clips of as many videos as can be, in batches, float32 `[B, T, H, W, C]`.
 
     The first one of each video, then the second ones; all where there are fewer than `num_clips`.
     """
     left = num_clips
-    options = {"global_batch_size": global_batch_size, "first_of_each": True}
-    for x in data.evaluation_clips(source, clip_length, **options):
+    batches = data.evaluation_clips(
+        source, clip_length, global_batch_size=global_batch_size, first_of_each=True
+    )
+    for x in batches:
         yield x[:left]
         left -= len(x)
         if left <= 0:
@@ -128,7 +144,13 @@ def first(source, clip_length: int, num_clips: int, global_batch_size: int) -> I
 
 
 def measure(
-    model, source, num_samples: int, global_batch_size: int, clip_length: int, seed: int, progress
+    model: LatentVariableModel,
+    source: data.VideoSource,
+    num_samples: int,
+    global_batch_size: int,
+    clip_length: int,
+    seed: int,
+    progress: Callable[[int], object] | None,
 ) -> dict[str, np.ndarray]:
     """The figures of every clip, `[N]`.
 
@@ -143,9 +165,9 @@ def measure(
     """
     spec = [tf.TensorSpec([None, clip_length, *model.image_shape], tf.float32)]
 
-    def compiled(*function):
+    def compiled(function: Callable[..., Any], *first: object) -> Callable[[tf.Tensor], Any]:
         return rows.over_replicas(
-            model.distribute_strategy, functools.partial(*function), signature=spec
+            model.distribute_strategy, functools.partial(function, *first), signature=spec
         )
 
     most_figures = compiled(_most_figures, model)
@@ -169,12 +191,12 @@ def measure(
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
-def frame_psnr(x, predicted) -> tf.Tensor:
+def frame_psnr(x: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
     """PSNR of each frame, dB, at most `MAX_PSNR`: of the shape of the frames' batch."""
     return tf.minimum(frame_quality.psnr(x, predicted), MAX_PSNR)
 
 
-def _most_figures(model, x) -> dict[str, tf.Tensor]:
+def _most_figures(model: LatentVariableModel, x: tf.Tensor) -> dict[str, tf.Tensor]:
     """All figures of a batch of clips but the bits/dim by density and the iwae, `[B]`."""
     output = model(x, training=False)
     targets = model.targets(x)
@@ -192,7 +214,9 @@ def _most_figures(model, x) -> dict[str, tf.Tensor]:
     return values
 
 
-def _plug_in_terms(model, output: Output, targets) -> dict[str, tf.Tensor]:
+def _plug_in_terms(
+    model: LatentVariableModel, output: Output, targets: tf.Tensor
+) -> dict[str, tf.Tensor]:
     """See `elbo.plug_in_terms`; where the scale is that of each frame, frames are its examples."""
     if model.scale_over == "clip":
         return elbo.plug_in_terms(model.likelihood, output, targets)
@@ -209,12 +233,12 @@ def _plug_in_terms(model, output: Output, targets) -> dict[str, tf.Tensor]:
     }
 
 
-def _density_bits(model, seed: int, x) -> tf.Tensor:
+def _density_bits(model: LatentVariableModel, seed: int, x: tf.Tensor) -> tf.Tensor:
     x = dequantized(x, seed)
     return bits.by_density(model, model(x, training=False), x)
 
 
-def dequantized(x, seed: int) -> tf.Tensor:
+def dequantized(x: tf.Tensor, seed: int) -> tf.Tensor:
     """Clips `(k + u) / 256` of clips `k / 255`, `u` uniform by the seed and the clip alone."""
     ids = noise.fold(noise.example_ids(x), seed, _DEQUANTIZE)
     return (tf.round(255.0 * x) + noise.uniform(ids, x.shape[1:])) / 256.0

@@ -12,6 +12,7 @@ Source: Rybkin et al. 2021, Eq. 3, and Sec. 4 for the stored scale.
 import tensorflow as tf
 
 from tf_sigma_vae import objectives
+from tf_sigma_vae.likelihoods import Likelihood
 from tf_sigma_vae.models import Output
 
 UNIT = "nats"
@@ -26,7 +27,7 @@ def terms(output: Output) -> dict[str, tf.Tensor]:
     }
 
 
-def plug_in_terms(likelihood, output: Output, x) -> dict[str, tf.Tensor]:
+def plug_in_terms(likelihood: Likelihood, output: Output, x: tf.Tensor) -> dict[str, tf.Tensor]:
     """The terms of the paper's code, `[B]`, nats; empty where the scale is not analytic.
 
     Args:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 BOOTSTRAP_RESAMPLES = 200
 BOOTSTRAP_SEED = 0
@@ -24,7 +25,7 @@ class Estimate(NamedTuple):
     """Of both."""
 
 
-def require_finite(name: str, values) -> np.ndarray:
+def require_finite(name: str, values: ArrayLike) -> np.ndarray:
     """The values as float64.
 
     Raises:
@@ -40,7 +41,7 @@ def require_finite(name: str, values) -> np.ndarray:
     return values
 
 
-def mean(name: str, values, unit: str, groups=None) -> Estimate:
+def mean(name: str, values: ArrayLike, unit: str, groups: ArrayLike | None = None) -> Estimate:
     """Mean over examples, with its standard error.
 
     Of independent examples the error is `std / sqrt(N)`. Of groups of examples, where only the

@@ -8,7 +8,7 @@ import functools
 import importlib.metadata
 import math
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -24,6 +24,7 @@ from tf_sigma_vae.evaluation import (
     levels,
     reconstruction,
 )
+from tf_sigma_vae.models import LatentVariableModel
 from tf_sigma_vae.replicas import host_value
 
 DEQUANTIZATION_SEED = 0
@@ -71,7 +72,7 @@ class Evaluation(NamedTuple):
     metrics: dict[str, estimate.Estimate]
     """By the names of `UNITS`, and the rates of the levels of a hierarchy (see `levels`); a metric
     that the likelihood or the latent does not have is absent."""
-    protocol: dict[str, object]
+    protocol: dict[str, Any]
     """What the figures depend on; fit for JSON."""
 
 
@@ -97,7 +98,7 @@ def unit_of(name: str) -> str:
 
 
 def evaluate_model(
-    model,
+    model: LatentVariableModel,
     images: np.ndarray | data.VideoSource,
     num_samples: int | None = None,
     global_batch_size: int | None = None,
@@ -128,18 +129,24 @@ def evaluate_model(
     """
     check_numbers(num_samples, global_batch_size)
     if model.of_videos:
-        length = images.video_shape[0] if clip_length is None else clip_length
-        return _of_videos(model, images, num_samples, global_batch_size, progress, length)
+        source = clips.require_videos(images)
+        length = source.video_shape[0] if clip_length is None else clip_length
+        return _of_videos(model, source, num_samples, global_batch_size, progress, length)
     num_samples = NUM_SAMPLES if num_samples is None else num_samples
     global_batch_size = global_batch_size or GLOBAL_BATCH_SIZE
-    _check(model, images)
+    images = _checked(model, images)
     per_example = _measure(model, images, num_samples, global_batch_size, progress)
     protocol = _protocol(model, images, num_samples, global_batch_size) | _of_latent(model)
     return Evaluation(_estimates(per_example, model.beta), protocol | _versions())
 
 
 def _of_videos(
-    model, source, num_samples, global_batch_size, progress, clip_length: int
+    model: LatentVariableModel,
+    source: data.VideoSource,
+    num_samples: int | None,
+    global_batch_size: int | None,
+    progress: Callable[[int], object] | None,
+    clip_length: int,
 ) -> Evaluation:
     """See `evaluate_model`."""
     clips.check(model, source, clip_length)
@@ -154,7 +161,12 @@ def _of_videos(
     return Evaluation(_estimates(per_clip, model.beta, videos), protocol | _versions())
 
 
-def _protocol(model, examples, num_samples: int, global_batch_size: int) -> dict[str, object]:
+def _protocol(
+    model: LatentVariableModel,
+    examples: np.ndarray | data.VideoSource,
+    num_samples: int,
+    global_batch_size: int,
+) -> dict[str, Any]:
     """What the figures depend on, of images and of videos."""
     return {
         "num_examples": len(examples),
@@ -170,11 +182,11 @@ def _protocol(model, examples, num_samples: int, global_batch_size: int) -> dict
     }
 
 
-def _versions() -> dict[str, object]:
+def _versions() -> dict[str, Any]:
     return {"versions": {name: importlib.metadata.version(name) for name in _PACKAGES}}
 
 
-def _of_latent(model) -> dict[str, object]:
+def _of_latent(model: LatentVariableModel) -> dict[str, Any]:
     """The conventions of the protocol; of a hierarchy also the shapes of its levels, top first."""
     if model.num_levels == 1:
         return {"conventions": CONVENTIONS}
@@ -182,9 +194,10 @@ def _of_latent(model) -> dict[str, object]:
     return {"level_shapes": shapes, "conventions": {**CONVENTIONS, **levels.CONVENTIONS}}
 
 
-def _check(model, images) -> None:
-    if images.dtype != np.uint8:
-        raise ValueError(f"images must be uint8, got {images.dtype}")
+def _checked(model: LatentVariableModel, images: object) -> np.ndarray:
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
+        found = getattr(images, "dtype", type(images).__name__)
+        raise ValueError(f"images must be uint8, got {found}")
     if images.shape[1:] != tuple(model.image_shape):
         raise ValueError(
             f"the model takes images of shape {tuple(model.image_shape)}, got {images.shape[1:]}"
@@ -192,6 +205,7 @@ def _check(model, images) -> None:
     if len(images) < 2:
         raise ValueError(f"a standard error needs at least 2 images, got {len(images)}")
     model.likelihood.require_scale()
+    return images
 
 
 def check_numbers(num_samples: int | None, global_batch_size: int | None) -> None:
@@ -206,12 +220,19 @@ def check_numbers(num_samples: int | None, global_batch_size: int | None) -> Non
         raise ValueError(f"global_batch_size must be at least 1, got {global_batch_size}")
 
 
-def _measure(model, images, num_samples, global_batch_size, progress) -> dict[str, np.ndarray]:
+def _measure(
+    model: LatentVariableModel,
+    images: np.ndarray,
+    num_samples: int,
+    global_batch_size: int,
+    progress: Callable[[int], object] | None,
+) -> dict[str, np.ndarray]:
     """The figures of every example, `[N]` (the posterior means `[N, latent_size]`, if flat)."""
     most_figures, density_bits = (_compiled(f, model) for f in (_most_figures, _density_bits))
-    options = {"global_batch_size": global_batch_size, "seed": DEQUANTIZATION_SEED}
-    exact = data.evaluation_batches(images, **options)
-    dequantized = data.evaluation_batches(images, dequantize=True, **options)
+    exact = data.evaluation_batches(images, global_batch_size=global_batch_size)
+    dequantized = data.evaluation_batches(
+        images, global_batch_size=global_batch_size, seed=DEQUANTIZATION_SEED, dequantize=True
+    )
     bound = None
     if num_samples > 0:
         channels = model.likelihood.params_channels(model.image_shape[-1])
@@ -230,7 +251,7 @@ def _measure(model, images, num_samples, global_batch_size, progress) -> dict[st
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
-def _most_figures(model, x) -> dict[str, tf.Tensor]:
+def _most_figures(model: LatentVariableModel, x: tf.Tensor) -> dict[str, tf.Tensor]:
     """All figures of a batch `x` but the bits/dim by density and the iwae."""
     output = model(x, training=False)
     values = elbo.terms(output) | elbo.plug_in_terms(model.likelihood, output, x)
@@ -246,11 +267,13 @@ def _most_figures(model, x) -> dict[str, tf.Tensor]:
     return values
 
 
-def _density_bits(model, x_dequantized) -> tf.Tensor:
+def _density_bits(model: LatentVariableModel, x_dequantized: tf.Tensor) -> tf.Tensor:
     return bits.by_density(model, model(x_dequantized, training=False), x_dequantized)
 
 
-def _compiled(function, model):
+def _compiled(
+    function: Callable[[LatentVariableModel, tf.Tensor], Any], model: LatentVariableModel
+) -> Callable[[tf.Tensor], Any]:
     """The function of a batch of images, on all replicas of the model."""
     spec = tf.TensorSpec([None, *model.image_shape], tf.float32)
     # A partial is a function of its own to TensorFlow, which warns where one is traced for many
@@ -261,7 +284,7 @@ def _compiled(function, model):
 
 
 def _estimates(
-    per_example: dict[str, np.ndarray], beta: float, groups=None
+    per_example: dict[str, np.ndarray], beta: float, groups: np.ndarray | None = None
 ) -> dict[str, estimate.Estimate]:
     """The metrics in the order of tables; of examples in groups as `estimate.mean` has it."""
     means = dict(per_example)

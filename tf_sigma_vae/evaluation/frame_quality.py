@@ -22,6 +22,7 @@ A figure from here is to be compared with one from there for grey frames and PSN
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
 
 SSIM_WINDOW = 11
 SSIM_SCALE = 1.5
@@ -29,7 +30,7 @@ SSIM_SCALE = 1.5
 _SSIM = {"filter_size": SSIM_WINDOW, "filter_sigma": SSIM_SCALE, "k1": 0.01, "k2": 0.03}
 
 
-def psnr(x, predicted) -> tf.Tensor:
+def psnr(x: TensorLike, predicted: TensorLike) -> tf.Tensor:
     """Peak signal-to-noise ratio of each frame, dB: float32 `[...]`; infinite for an exact copy.
 
     Args:
@@ -43,7 +44,7 @@ def psnr(x, predicted) -> tf.Tensor:
     return tf.image.psnr(*_frames(x, predicted), max_val=1.0)
 
 
-def ssim(x, predicted) -> tf.Tensor:
+def ssim(x: TensorLike, predicted: TensorLike) -> tf.Tensor:
     """Structural similarity of each frame: float32 `[...]`, 1 for an exact copy.
 
     Of float32 moments: within 1e-5 of the exact one, 1e-3 where frames are bright and flat.
@@ -65,7 +66,7 @@ def ssim(x, predicted) -> tf.Tensor:
     return tf.image.ssim(x, predicted, max_val=1.0, **_SSIM)
 
 
-def _frames(*given) -> list[tf.Tensor]:
+def _frames(*given: TensorLike) -> list[tf.Tensor]:
     """As float32 in [0, 1], checked."""
     tensors = [tf.convert_to_tensor(one) for one in given]
     shapes = [tensor.shape for tensor in tensors]

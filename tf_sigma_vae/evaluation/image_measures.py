@@ -1,24 +1,33 @@
 """The measures of a run of images, as records, and whether a record was made by a protocol."""
 
 import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 
 from tf_sigma_vae.evaluation import calibration, fid, information, record
 from tf_sigma_vae.evaluation._posteriors import measurable_latent
 from tf_sigma_vae.evaluation.estimate import NotMeasurableError
 from tf_sigma_vae.evaluation.evaluate import GLOBAL_BATCH_SIZE, NUM_SAMPLES
 from tf_sigma_vae.evaluation.fid.distance import NUM_BLOCKS
+from tf_sigma_vae.evaluation.fid.extractors import Extractor
 from tf_sigma_vae.evaluation.measure_options import Options
+from tf_sigma_vae.evaluation.runs import FinishedRun
+from tf_sigma_vae.models import LatentVariableModel
 from tf_sigma_vae.replicas import host_value
 
 LEAST_SAMPLES = 2 * NUM_BLOCKS
 """Fewest samples, and images, that distances with their errors can be made of."""
 
 
-def _step(model) -> int | None:
+def _step(model: LatentVariableModel) -> int | None:
     return None if model.optimizer is None else host_value(model.optimizer.iterations)
 
 
-def _evaluation(run, images, options, progress) -> dict:
+def _evaluation(
+    run: FinishedRun, images: np.ndarray, options: Options, progress: Callable[[int], object] | None
+) -> dict:
     found = record.evaluate_run(
         run,
         images[: options.num_examples],
@@ -30,7 +39,9 @@ def _evaluation(run, images, options, progress) -> dict:
     return json.loads(record.to_json(found))
 
 
-def _information(run, images, options, progress) -> dict:
+def _information(
+    run: FinishedRun, images: np.ndarray, options: Options, progress: Callable[[int], object] | None
+) -> dict:
     model = run.model()
     chosen = images[: options.information_examples]
     latent = measurable_latent(model)
@@ -40,7 +51,9 @@ def _information(run, images, options, progress) -> dict:
     return with_step(information.to_dict(found), model)
 
 
-def _calibration(run, images, options, progress) -> dict:
+def _calibration(
+    run: FinishedRun, images: np.ndarray, options: Options, progress: Callable[[int], object] | None
+) -> dict:
     model = run.model()
     chosen = images[: options.calibration_examples]
     found = calibration.model_calibration(
@@ -49,7 +62,13 @@ def _calibration(run, images, options, progress) -> dict:
     return with_step(calibration.to_dict(found), model)
 
 
-def _distances(run, images, options, progress, extractor) -> dict:
+def _distances(
+    run: FinishedRun,
+    images: np.ndarray,
+    options: Options,
+    progress: Callable[[int], object] | None,
+    extractor: Extractor,
+) -> dict:
     # Before any of them goes through the network.
     if options.distance_samples < LEAST_SAMPLES:
         raise NotMeasurableError(
@@ -78,13 +97,13 @@ def _distances(run, images, options, progress, extractor) -> dict:
     return with_step(content, model)
 
 
-def with_step(content: dict, model) -> dict:
+def with_step(content: dict, model: LatentVariableModel) -> dict:
     """The record with the training step of its model in the protocol."""
     content["protocol"] = {**content["protocol"], "step": _step(model)}
     return content
 
 
-def fits(name: str, options: Options, extraction, found: dict) -> bool:
+def fits(name: str, options: Options, extraction: fid.Extraction | None, found: dict) -> bool:
     """Whether a record was made by this protocol; its model is looked at elsewhere."""
     protocol = found["protocol"]
     if protocol["split"] != options.split:
@@ -92,7 +111,7 @@ def fits(name: str, options: Options, extraction, found: dict) -> bool:
     is_of_top = protocol.get("latent") == "top"
     if name == "distances":
         return _fits_distances(options, extraction, found)
-    wanted = {
+    wanted: dict[str, dict[str, Any]] = {
         "evaluation": {
             "num_examples": options.num_examples,
             "num_samples": NUM_SAMPLES if options.num_samples is None else options.num_samples,
@@ -108,11 +127,11 @@ def fits(name: str, options: Options, extraction, found: dict) -> bool:
             "seed": options.seed,
             "conventions": calibration.CONVENTIONS,
         },
-    }[name]
-    return all(protocol[key] == value for key, value in wanted.items())
+    }
+    return all(protocol[key] == value for key, value in wanted[name].items())
 
 
-def _fits_distances(options: Options, extraction, found: dict) -> bool:
+def _fits_distances(options: Options, extraction: fid.Extraction | None, found: dict) -> bool:
     made = fid.Protocol.from_dict(
         {key: found["protocol"][key] for key in ("extraction", "reference", "samples")}
     )

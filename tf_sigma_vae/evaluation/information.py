@@ -32,14 +32,21 @@ Chen et al. 2018 (the total correlation). Compare Rybkin et al. 2021, Sec. 5.2 a
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from tf_sigma_vae.evaluation import activity, estimate
-from tf_sigma_vae.evaluation._mixture import delete_one_means, mixture_terms, moment_bound
+from tf_sigma_vae.evaluation._mixture import (
+    MixtureTerms,
+    delete_one_means,
+    mixture_terms,
+    moment_bound,
+)
 from tf_sigma_vae.evaluation._posteriors import posterior_draws, require_draws
+from tf_sigma_vae.models import LatentVariableModel
 
 UNIT = "nats"
 SATURATION_SHARE = 0.1
@@ -110,9 +117,9 @@ class Information(NamedTuple):
 
 
 def posterior_information(
-    loc,
-    scale,
-    z,
+    loc: ArrayLike,
+    scale: ArrayLike,
+    z: ArrayLike,
     seed: int | None = None,
     block_size: int | None = None,
     progress: Callable[[int], object] | None = None,
@@ -167,7 +174,7 @@ def posterior_information(
 
 
 def model_information(
-    model,
+    model: LatentVariableModel,
     images: np.ndarray,
     global_batch_size: int = 128,
     block_size: int | None = None,
@@ -199,7 +206,7 @@ def model_information(
 def to_dict(information: Information) -> dict[str, object]:
     """The record as dictionaries, lists and numbers, as `json.dumps` takes them."""
 
-    def plain(value):
+    def plain(value: Any) -> Any:
         if hasattr(value, "_asdict"):
             value = value._asdict()
         if isinstance(value, Mapping):
@@ -209,7 +216,9 @@ def to_dict(information: Information) -> dict[str, object]:
     return plain(information)
 
 
-def _parts(rates, terms, moment) -> dict[str, tuple[dict, dict]]:
+def _parts(
+    rates: np.ndarray, terms: MixtureTerms, moment: np.ndarray
+) -> dict[str, tuple[dict, dict]]:
     """Lower and upper bounds of each interval, by name, as `[S + 1]` that leave each out.
 
     Args:
@@ -237,21 +246,21 @@ def _parts(rates, terms, moment) -> dict[str, tuple[dict, dict]]:
     }
 
 
-def _interval(name: str, below, above) -> Interval:
+def _interval(name: str, below: dict[str, np.ndarray], above: dict[str, np.ndarray]) -> Interval:
     """The interval between bounds from below and above, each `[S + 1]`."""
 
-    def estimates(bounds):
+    def estimates(bounds: dict[str, np.ndarray]) -> dict[str, estimate.Estimate]:
         return {bound: _jackknife(f"{name} ({bound})", v) for bound, v in bounds.items()}
 
-    below, above = estimates(below), estimates(above)
-    lower = max(e.value - NUM_STANDARD_ERRORS * e.standard_error for e in below.values())
-    upper = min(e.value + NUM_STANDARD_ERRORS * e.standard_error for e in above.values())
+    from_below, from_above = estimates(below), estimates(above)
+    lower = max(e.value - NUM_STANDARD_ERRORS * e.standard_error for e in from_below.values())
+    upper = min(e.value + NUM_STANDARD_ERRORS * e.standard_error for e in from_above.values())
     # Where both meet, rounding may put them in the wrong order; and so may a bound that fails.
     lower, upper = sorted(max(end, 0.0) for end in (lower, upper))
-    return Interval(lower, upper, {**below, **above}, UNIT)
+    return Interval(lower, upper, {**from_below, **from_above}, UNIT)
 
 
-def _jackknife(name: str, values) -> estimate.Estimate:
+def _jackknife(name: str, values: np.ndarray) -> estimate.Estimate:
     """A statistic `[S + 1]` of all examples and without each, with its standard error."""
     values = estimate.require_finite(name, values)
     deleted = values[1:]

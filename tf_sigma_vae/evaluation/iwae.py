@@ -7,12 +7,14 @@ Source: Burda et al. 2016, Eq. 8.
 
 import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 from scipy.special import logsumexp
 
 from tf_sigma_vae import rows
+from tf_sigma_vae.models import LatentVariableModel
 
 MAX_DECODED_NUMBERS = 2**25
 """Numbers in the widest layer of what is decoded at once: 130 MB in float32."""
@@ -22,7 +24,7 @@ HIDDEN_CHANNELS = 32
 
 
 def chunk_size(
-    image_shape, params_channels: int, global_batch_size: int, num_frames: int = 1
+    image_shape: tuple[int, ...], params_channels: int, global_batch_size: int, num_frames: int = 1
 ) -> int:
     """Samples of each example that are decoded at once, at least 1.
 
@@ -43,7 +45,13 @@ class ImportanceWeightedBound:
     chunks. Which draws a sample gets does not depend on the chunks.
     """
 
-    def __init__(self, model, num_samples: int, chunk: int, clip_length: int | None = None):
+    def __init__(
+        self,
+        model: LatentVariableModel,
+        num_samples: int,
+        chunk: int,
+        clip_length: int | None = None,
+    ) -> None:
         """Prepares the bound.
 
         Args:
@@ -66,7 +74,7 @@ class ImportanceWeightedBound:
         self._log_weights = {size: _compiled(model, size, shape) for size in sizes}
         self._chunk = chunk
 
-    def __call__(self, x) -> np.ndarray:
+    def __call__(self, x: tf.Tensor) -> np.ndarray:
         """The bound of each example of a batch `x` `[B, ...]`: float64 `[B]`, nats."""
         chunks = []
         for start in self._starts:
@@ -77,7 +85,9 @@ class ImportanceWeightedBound:
         return logsumexp(log_weights, axis=1) - np.log(self._num_samples)
 
 
-def _compiled(model, size: int, shape):
+def _compiled(
+    model: LatentVariableModel, size: int, shape: tuple[int, ...]
+) -> Callable[..., tf.Tensor]:
     """Log weights `[B, size]`, a function of a batch and, by name, of `first_sample`."""
     batch = tf.TensorSpec([None, *shape], tf.float32)
     # A partial is a function of its own to TensorFlow, which warns where one is traced for many
@@ -87,5 +97,7 @@ def _compiled(model, size: int, shape):
     return rows.over_replicas(model.distribute_strategy, log_weights, signature)
 
 
-def _log_weights(model, size: int, x, first_sample) -> tf.Tensor:
+def _log_weights(
+    model: LatentVariableModel, size: int, x: tf.Tensor, first_sample: tf.Tensor
+) -> tf.Tensor:
     return tf.transpose(model.log_importance_weights(x, size, first_sample))

@@ -7,6 +7,7 @@ Data lie in [0, 1], so that the peak of the signal is 1. No decoder's noise is a
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from tf_sigma_vae.models import Output
 
@@ -14,13 +15,13 @@ MSE_UNIT = "data^2"
 PSNR_UNIT = "dB"
 
 
-def mean_squared_error(output: Output, x) -> tf.Tensor:
+def mean_squared_error(output: Output, x: tf.Tensor) -> tf.Tensor:
     """Squared error of the mean image, averaged over the event: float64 `[B]`."""
     error = tf.cast(tf.cast(x, tf.float32) - output.likelihood.mean(), tf.float64)
     return tf.reduce_mean(error**2, axis=list(range(1, error.shape.rank)))
 
 
-def psnr(mse) -> np.ndarray:
+def psnr(mse: ArrayLike) -> np.ndarray:
     """Peak signal-to-noise ratio of images in [0, 1], dB, of the shape of `mse`.
 
     Infinite for an exact copy.

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -51,7 +52,11 @@ def evaluate_run(
         run.model(strategy), images, num_samples, global_batch_size, progress, clip_length
     )
     config = run.config
-    protocol = {"dataset": config.dataset, "split": split, "variant": config.likelihood}
+    protocol: dict[str, Any] = {
+        "dataset": config.dataset,
+        "split": split,
+        "variant": config.likelihood,
+    }
     protocol |= {"split_size": run.split_size(split)}
     protocol |= {"model_sha256": sha256(run.workdir.model_file)}
     protocol |= {"trained_dequantized": config.dequantize, **found.protocol}

@@ -5,7 +5,8 @@ steps; what a record lacks is left out.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -128,7 +129,13 @@ def _panel(axes: Axes, records: Mapping[str, Mapping], metric: str) -> None:
         axes.axhline(NOMINAL[metric], color=COLORS["copy"], linewidth=1.0, label="calibrated")
 
 
-def _line(axes: Axes, steps, curve, label: str, style) -> None:
+def _line(
+    axes: Axes,
+    steps: Sequence[int],
+    curve: Mapping[str, Sequence[float]],
+    label: str,
+    style: dict[str, Any],
+) -> None:
     value, low, high = (curve[name] for name in ("value", "low", "high"))
     marker = "o" if len(steps) == 1 else None
     axes.plot(steps, value, label=label, marker=marker, **style)

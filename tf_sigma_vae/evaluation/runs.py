@@ -1,8 +1,8 @@
 """A finished run, opened to be evaluated: its folder, configuration, model and data."""
 
 import os
+from typing import overload
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -24,7 +24,7 @@ class FinishedRun:
     workdir: Workdir
     config: Config
 
-    def __init__(self, path: str):
+    def __init__(self, path: str) -> None:
         """Checks that the run is there and finished; reads its configuration only.
 
         Raises:
@@ -111,13 +111,19 @@ class FinishedRun:
         images = None if self._splits is None else getattr(self._splits[2], split)
         return None if images is None else len(images)
 
-    def model(self, strategy: tf.distribute.Strategy | None = None) -> keras.Model:
+    def model(self, strategy: tf.distribute.Strategy | None = None) -> models.LatentVariableModel:
         """The trained model, with its stored scale, on the replicas of a strategy."""
         with (strategy or tf.distribute.get_strategy()).scope():
             return models.load(self.workdir.model_file)
 
 
-def first(examples: np.ndarray | data.VideoSource, num_examples: int):
+@overload
+def first(examples: np.ndarray, num_examples: int) -> np.ndarray: ...
+@overload
+def first(examples: data.VideoSource, num_examples: int) -> data.VideoSource: ...
+def first(
+    examples: np.ndarray | data.VideoSource, num_examples: int
+) -> np.ndarray | data.VideoSource:
     """The first of the examples; all of them for 0."""
     if isinstance(examples, data.VideoSource):
         return examples.first(num_examples) if num_examples else examples

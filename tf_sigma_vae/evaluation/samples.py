@@ -12,6 +12,7 @@ from PIL import Image
 from tf_sigma_vae import image_grid
 from tf_sigma_vae.evaluation import _labels
 from tf_sigma_vae.evaluation.levels import shape_text
+from tf_sigma_vae.models import LatentVariableModel
 
 RECONSTRUCTIONS = 16
 INTERPOLATIONS = 8
@@ -26,7 +27,7 @@ RATE_BATCH = 64
 
 
 def prior(
-    model, num_samples: int = 64, seed: int = 0, temperature: float = 1.0
+    model: LatentVariableModel, num_samples: int = 64, seed: int = 0, temperature: float = 1.0
 ) -> dict[str, Image.Image]:
     """`prior_mean` and `prior_noisy`: samples from the prior, the same z in the same places."""
     mean, noisy = image_grid.prior_images(model, num_samples, seed, temperature)
@@ -43,7 +44,7 @@ def prior(
     }
 
 
-def reconstructions(model, images: np.ndarray, seed: int = 0) -> Image.Image:
+def reconstructions(model: LatentVariableModel, images: np.ndarray, seed: int = 0) -> Image.Image:
     """Originals, mean reconstructions and noisy ones, in columns.
 
     Args:
@@ -60,7 +61,9 @@ def reconstructions(model, images: np.ndarray, seed: int = 0) -> Image.Image:
     )
 
 
-def levels(model, images: np.ndarray, seed: int = 0, temperature: float = 1.0) -> Image.Image:
+def levels(
+    model: LatentVariableModel, images: np.ndarray, seed: int = 0, temperature: float = 1.0
+) -> Image.Image:
     """What each level of a hierarchy adds: originals, and row by row one level more from q.
 
     Args:
@@ -81,7 +84,7 @@ def levels(model, images: np.ndarray, seed: int = 0, temperature: float = 1.0) -
     )
 
 
-def interpolations(model, images: np.ndarray, seed: int = 0) -> Image.Image:
+def interpolations(model: LatentVariableModel, images: np.ndarray, seed: int = 0) -> Image.Image:
     """Mean images along great circles between the posterior means of pairs of images.
 
     Of a hierarchy only the top level goes along them; the others, whose priors are not centered at
@@ -100,9 +103,9 @@ def interpolations(model, images: np.ndarray, seed: int = 0) -> Image.Image:
     chosen = _choose(images, 2 * INTERPOLATIONS, seed)
     chosen = chosen[: len(chosen) // 2 * 2]
     first, last = chosen[::2], chosen[1::2]
-    ends = [_posterior_means(model, part) for part in (first, last)]
+    start, end = (_posterior_means(model, part) for part in (first, last))
     fractions = np.linspace(0.0, 1.0, INTERPOLATION_STEPS)
-    z = np.stack([_between(model, *ends, fraction) for fraction in fractions], axis=1)
+    z = np.stack([_between(model, start, end, fraction) for fraction in fractions], axis=1)
     between = _decoded_means(model, z)
     labels = ["original", *(f"{fraction:.3g}" for fraction in fractions), "original"]
     return _labels.picture(
@@ -114,7 +117,7 @@ def interpolations(model, images: np.ndarray, seed: int = 0) -> Image.Image:
     )
 
 
-def traversals(model, images: np.ndarray, seed: int = 0) -> Image.Image:
+def traversals(model: LatentVariableModel, images: np.ndarray, seed: int = 0) -> Image.Image:
     """Mean images of one image's posterior mean with one latent dimension moved at a time.
 
     The dimensions are ordered by their mean rate over the first images, highest first; up to 20. Of
@@ -142,7 +145,7 @@ def traversals(model, images: np.ndarray, seed: int = 0) -> Image.Image:
     )
 
 
-def spherical_interpolation(first, last, fraction: float) -> np.ndarray:
+def spherical_interpolation(first: np.ndarray, last: np.ndarray, fraction: float) -> np.ndarray:
     """Points between vectors along great circles, in which the typical length of z is kept.
 
     `sin((1 - t) w) / sin(w) first + sin(t w) / sin(w) last` with w the angle between the two;
@@ -171,14 +174,16 @@ def spherical_interpolation(first, last, fraction: float) -> np.ndarray:
     return weights[0] * first + weights[1] * last
 
 
-def _between(model, first, last, fraction: float) -> np.ndarray:
+def _between(
+    model: LatentVariableModel, first: np.ndarray, last: np.ndarray, fraction: float
+) -> np.ndarray:
     """Latents `[N, latent_size]` on the way between two; see `interpolations`."""
     top, straight = model.top_size, (1.0 - fraction) * first + fraction * last
     arc = spherical_interpolation(first[:, :top], last[:, :top], fraction)
     return np.concatenate([arc, straight[:, top:]], axis=1)
 
 
-def _top_rates(model, images: np.ndarray) -> np.ndarray:
+def _top_rates(model: LatentVariableModel, images: np.ndarray) -> np.ndarray:
     """Mean rate of each dimension of the latent, or of its top level: `[top_size]`, nats."""
     rates = []
     for start in range(0, len(images), RATE_BATCH):
@@ -207,11 +212,11 @@ def _unit_interval(images: np.ndarray) -> np.ndarray:
     return images.astype(np.float32) / np.float32(255.0)
 
 
-def _posterior_means(model, images: np.ndarray) -> np.ndarray:
+def _posterior_means(model: LatentVariableModel, images: np.ndarray) -> np.ndarray:
     return model.encode(_unit_interval(images)).mean().numpy()
 
 
-def _decoded_means(model, z: np.ndarray) -> np.ndarray:
+def _decoded_means(model: LatentVariableModel, z: np.ndarray) -> np.ndarray:
     """Mean images of latents `[rows, columns, latent_size]`: uint8 `[rows, columns, H, W, C]`."""
     flat = z.reshape(math.prod(z.shape[:2]), z.shape[2]).astype(np.float32)
     images = image_grid.to_uint8(model.decode(flat).mean())

@@ -95,7 +95,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _protocol_lines(evaluations: Mapping[str, Evaluation]) -> list[str]:
     """What the figures of each run were measured on; one line where all runs agree."""
-    described = {}
+    described: dict[str, list[str]] = {}
     for run, evaluation in evaluations.items():
         protocol = evaluation.protocol
         origin = " ".join(str(protocol[key]) for key in ("dataset", "split") if key in protocol)

@@ -1,14 +1,18 @@
 """The measures of a run of videos, as records, and whether a record was made by a protocol."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 from tf_sigma_vae import build, data
 from tf_sigma_vae.evaluation import clips, fid, record, rollouts, runs
 from tf_sigma_vae.evaluation.estimate import NotMeasurableError
 from tf_sigma_vae.evaluation.fid.clip_network import FVD_NOTE
+from tf_sigma_vae.evaluation.fid.extractors import Extractor
 from tf_sigma_vae.evaluation.image_measures import LEAST_SAMPLES, with_step
 from tf_sigma_vae.evaluation.measure_options import Options
 from tf_sigma_vae.evaluation.runs import FinishedRun
+from tf_sigma_vae.models import LatentVariableModel
 
 CLIP_PREFIX = "clip_"
 """Of the names of the distances between whole clips."""
@@ -23,7 +27,13 @@ CONVENTIONS = {
 }
 
 
-def fits(run: FinishedRun, name: str, options: Options, extractions, found: dict) -> bool:
+def fits(
+    run: FinishedRun,
+    name: str,
+    options: Options,
+    extractions: tuple[fid.Extraction | None, fid.Extraction | None],
+    found: dict,
+) -> bool:
     """Whether a record was made by this protocol; its model is looked at elsewhere.
 
     Args:
@@ -68,7 +78,9 @@ def _batch_size(run: FinishedRun, protocol: dict) -> int:
     return clips.batch_size(image_shape, channels, protocol["clip_length"])
 
 
-def _fits_distances(options: Options, extractions, found: dict) -> bool:
+def _fits_distances(
+    options: Options, extractions: tuple[fid.Extraction | None, fid.Extraction | None], found: dict
+) -> bool:
     protocol, (extraction, clip_extraction) = found["protocol"], extractions
     made = _protocol_of(protocol)
     wanted = (options.distance_samples, options.draw, options.seed)
@@ -88,7 +100,12 @@ def _protocol_of(found: dict) -> fid.Protocol:
     return fid.Protocol.from_dict({key: found[key] for key in parts})
 
 
-def _evaluation(run, source, options, progress) -> dict:
+def _evaluation(
+    run: FinishedRun,
+    source: data.VideoSource,
+    options: Options,
+    progress: Callable[[int], object] | None,
+) -> dict:
     found = record.evaluate_run(
         run,
         runs.first(source, options.num_examples),
@@ -99,7 +116,12 @@ def _evaluation(run, source, options, progress) -> dict:
     return json.loads(record.to_json(found))
 
 
-def _rollouts(run, source, options, progress) -> dict:
+def _rollouts(
+    run: FinishedRun,
+    source: data.VideoSource,
+    options: Options,
+    progress: Callable[[int], object] | None,
+) -> dict:
     model = run.model()
     found = rollouts.model_rollouts(
         model,
@@ -113,7 +135,14 @@ def _rollouts(run, source, options, progress) -> dict:
     return with_step(found, model)
 
 
-def _distances(run, source, options, progress, extractor, clip_extractor) -> dict:
+def _distances(
+    run: FinishedRun,
+    source: data.VideoSource,
+    options: Options,
+    progress: Callable[[int], object] | None,
+    extractor: Extractor,
+    clip_extractor: fid.ClipNetwork | None,
+) -> dict:
     model, clip_length = run.model(), run.clip_length(source)
     clips.check(model, source, clip_length)
     horizon = clip_length - model.context_frames
@@ -122,7 +151,7 @@ def _distances(run, source, options, progress, extractor, clip_extractor) -> dic
     _require_enough(model, num_clips, horizon, clip_length, clip_extractor)
     of_clips = (model, source, clip_length, num_clips)
 
-    def compared(network, whole: bool) -> fid.Distances:
+    def compared(network: Extractor | fid.ClipNetwork, whole: bool) -> fid.Distances:
         true = fid.future_frames(*of_clips, run.config.dataset, options.split, whole)
         reference = fid.cached_features(fid.cache_folder(), network, true, progress)
         made = fid.rollout_frames(*of_clips, options.draw, options.seed, whole)
@@ -132,7 +161,7 @@ def _distances(run, source, options, progress, extractor, clip_extractor) -> dic
     found = {"": compared(extractor, whole=False)}
     if clip_extractor is not None:
         found[CLIP_PREFIX] = compared(clip_extractor, whole=True)
-    content = {"metrics": {}, "labels": {}}
+    content: dict[str, dict[str, Any]] = {"metrics": {}, "labels": {}}
     for prefix, distances in found.items():
         for name, value in distances.metrics.items():
             content["metrics"][prefix + name] = value._asdict()
@@ -148,7 +177,13 @@ def _distances(run, source, options, progress, extractor, clip_extractor) -> dic
     return with_step(content, model)
 
 
-def _require_enough(model, num_clips: int, horizon: int, clip_length: int, clip_extractor) -> None:
+def _require_enough(
+    model: LatentVariableModel,
+    num_clips: int,
+    horizon: int,
+    clip_length: int,
+    clip_extractor: fid.ClipNetwork | None,
+) -> None:
     """Checks, before anything goes through a network, that there is enough to measure."""
     if num_clips * horizon < LEAST_SAMPLES:
         raise NotMeasurableError(

@@ -8,13 +8,15 @@ have a border of their own; where the data end before the film does, truth is gr
 Layout after the figures of Denton & Fergus 2018.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from tf_sigma_vae import image_grid, video_frames
+from tf_sigma_vae import data, image_grid, video_frames
 from tf_sigma_vae.evaluation import _labels
+from tf_sigma_vae.models import LatentVariableModel
 
 NUM_CLIPS = 8
 NUM_SAMPLES = 4
@@ -66,8 +68,14 @@ class Rollouts(NamedTuple):
 
     def first(self, num_clips: int) -> "Rollouts":
         """Those of the first clips."""
-        parts = (part[:num_clips] for part in self[:6])
-        return Rollouts(*parts, *self[6:])
+        return self._replace(
+            numbers=self.numbers[:num_clips],
+            truth=self.truth[:num_clips],
+            posterior=self.posterior[:num_clips],
+            mean=self.mean[:num_clips],
+            samples=self.samples[:num_clips],
+            best=self.best[:num_clips],
+        )
 
 
 def check_request(num_clips: int = 1, num_frames: int = 2, num_samples: int = 1) -> None:
@@ -86,8 +94,8 @@ def check_request(num_clips: int = 1, num_frames: int = 2, num_samples: int = 1)
 
 
 def draw(
-    model,
-    source,
+    model: LatentVariableModel,
+    source: data.VideoSource,
     num_frames: int,
     num_clips: int = NUM_CLIPS,
     num_samples: int = NUM_SAMPLES,
@@ -145,8 +153,8 @@ def film(rollouts: Rollouts, side: int = FILM_SIDE, where: str = "") -> np.ndarr
     """
     factor = image_grid.readable_factor(rollouts.truth.shape[2:4], side)
     numbers = range(1, rollouts.samples.shape[1] + 1)
-    columns = ("ground\ntruth", "approx.\nposterior", "mean\nrollout")
-    columns += tuple(f"sample\n{number}" for number in numbers)
+    columns = ["ground\ntruth", "approx.\nposterior", "mean\nrollout"]
+    columns += [f"sample\n{number}" for number in numbers]
     shown = np.stack([_whole(rollouts, kind) for kind in _kinds(rollouts)], axis=1)
     frames = []
     for place in range(rollouts.num_frames):
@@ -179,9 +187,9 @@ def strips(rollouts: Rollouts, where: str = "") -> Image.Image:
     labels = _column_labels(places, rollouts.context_frames)
     factor = image_grid.readable_factor(rollouts.truth.shape[2:4])
     kinds = _kinds(rollouts)
-    names = ("ground truth", "approx. posterior", "mean rollout")
-    names += (f"best of {rollouts.best_of} (PSNR)",)
-    names += tuple(f"sample {number}" for number in range(1, rollouts.samples.shape[1] + 1))
+    names = ["ground truth", "approx. posterior", "mean rollout"]
+    names += [f"best of {rollouts.best_of} (PSNR)"]
+    names += [f"sample {number}" for number in range(1, rollouts.samples.shape[1] + 1)]
     pictures = []
     for clip in range(len(rollouts.best)):
         rows = [_whole(rollouts, kind)[clip] for kind in kinds[:3]]
@@ -202,7 +210,9 @@ def strips(rollouts: Rollouts, where: str = "") -> Image.Image:
     return _labels.stacked(pictures)
 
 
-def posterior(model, rollouts: Rollouts, seed: int = 0, where: str = "") -> Image.Image:
+def posterior(
+    model: LatentVariableModel, rollouts: Rollouts, seed: int = 0, where: str = ""
+) -> Image.Image:
     """One-step reconstructions of the clips of `strips`: true frames, their means, noisy ones.
 
     Args:
@@ -239,7 +249,9 @@ def posterior(model, rollouts: Rollouts, seed: int = 0, where: str = "") -> Imag
     return _labels.stacked(pictures)
 
 
-def _clips(model, source, num_frames: int, num_clips: int, seed: int):
+def _clips(
+    model: LatentVariableModel, source: data.VideoSource, num_frames: int, num_clips: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of videos and their first frames; see `draw`."""
     context_frames, length = model.context_frames, source.video_shape[0]
     if num_frames <= context_frames:
@@ -290,7 +302,7 @@ def _whole(rollouts: Rollouts, kind: np.ndarray) -> np.ndarray:
     return np.pad(frames, after, constant_values=NO_DATA[0])
 
 
-def _colors(rollouts: Rollouts, rows, places) -> np.ndarray:
+def _colors(rollouts: Rollouts, rows: Sequence[int], places: Sequence[int]) -> np.ndarray:
     """Colors of the borders, uint8 `[rows, places, 3]`; truth and posterior are the first rows."""
     colors = np.empty((len(rows), len(places), 3), np.uint8)
     for column, place in enumerate(places):
@@ -307,7 +319,7 @@ def _columns(first: int, end: int) -> list[int]:
     return [*range(first), *np.rint(chosen).astype(int).tolist()]
 
 
-def _column_labels(places, context_frames: int) -> list[str]:
+def _column_labels(places: Sequence[int], context_frames: int) -> list[str]:
     """Which frames the columns are."""
     steps = [place - context_frames + 1 for place in places]
     return [f"step {step}" if step > 0 else "given" for step in steps]

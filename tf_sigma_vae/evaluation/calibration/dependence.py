@@ -39,6 +39,8 @@ Source: Kay 1993, Sec. 3 (prediction and determinant); Bretherton et al. 1999 (e
 Chen, Zhang & Zhong 2010 (the trace without bias).
 """
 
+import functools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +69,7 @@ class Residuals(NamedTuple):
     """`[H, W, C]`: the part of the variance that is the rounding of 8 bits, at most 1."""
 
 
-def standardize(residuals, rounding) -> Residuals:
+def standardize(residuals: np.ndarray, rounding: np.ndarray) -> Residuals:
     """Takes each element about its mean over the images, over its standard deviation.
 
     Args:
@@ -81,7 +83,7 @@ def standardize(residuals, rounding) -> Residuals:
     return Residuals(residuals * factors.astype(np.float32), is_active, rounding)
 
 
-def bias_share(residuals) -> Estimate | None:
+def bias_share(residuals: np.ndarray) -> Estimate | None:
     """Share of the mean squared residual that is a bias: the square of the mean of its element.
 
     The mean of N residuals has a square by chance, their variance over N, which is taken off: so
@@ -136,7 +138,7 @@ def effective_pixels(residuals: Residuals, block_size: int = 512) -> Estimate | 
     return Estimate(float(value), float(error * value**2 / num_dims**2), "scalars")
 
 
-def _squared_correlations(flat, block_size: int) -> tuple[float, np.ndarray]:
+def _squared_correlations(flat: np.ndarray, block_size: int) -> tuple[float, np.ndarray]:
     """The sum over d != e of the squared covariances of two elements, without bias.
 
     Args:
@@ -208,7 +210,7 @@ def _between_neighbors(residuals: Residuals) -> Estimate | None:
     return estimate.mean("autocorrelation_1", np.mean(by_direction, axis=0), "1")
 
 
-def _without_end(values, axis: int) -> tuple[np.ndarray, np.ndarray]:
+def _without_end(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
     """All but the last and all but the first along an axis."""
     places = np.arange(values.shape[axis])
     return np.take(values, places[:-1], axis), np.take(values, places[1:], axis)
@@ -252,7 +254,7 @@ def correlation_cost(residuals: Residuals) -> Estimate | None:
     return estimate.mean("correlation_cost", parts, "nats")._replace(value=float(value))
 
 
-def _patches(values, pixels):
+def _patches(values: np.ndarray, pixels: np.ndarray) -> Iterator[np.ndarray]:
     """Blocks `[n M, P]` of the residuals before each of the M pixels, then its own.
 
     Residuals off the image are 0, their mean.
@@ -272,13 +274,13 @@ def _patches(values, pixels):
         yield gathered.reshape(-1, len(shifted) * channels)
 
 
-def _moments(values, pixels) -> np.ndarray:
+def _moments(values: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Sums of products of the residuals of a patch, float64 `[P, P]`."""
     patches = (patch.astype(np.float64) for patch in _patches(values, pixels))
-    return sum(patch.T @ patch for patch in patches)
+    return functools.reduce(np.add, (patch.T @ patch for patch in patches))
 
 
-def _prediction_weights(moments, channels: int) -> np.ndarray:
+def _prediction_weights(moments: np.ndarray, channels: int) -> np.ndarray:
     """`[P, C]`: what is left of each channel is its own residual less the weighted ones before."""
     num = len(moments) - channels
     weights = np.zeros((len(moments), channels))

@@ -18,7 +18,11 @@ the PIT of the value with its rounding drawn again. Of anything else it is `pit_
 Source: Brockwell 2007 (the randomized PIT); Gneiting & Raftery 2007, Sec. 4.2 (CRPS).
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae import noise
 from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS, grey_level
@@ -29,13 +33,20 @@ _STREAM = 2**31
 """Of the noise of an image: far from the training steps and from the numbers of drawn samples."""
 
 
-def draws(x, seed: int) -> tf.Tensor:
+def draws(x: tf.Tensor, seed: int) -> tf.Tensor:
     """The `v` of images `[B, H, W, C]`: float64 in (0, 1), by the seed and the image alone."""
     ids = noise.fold(noise.example_ids(x), seed, _STREAM)
     return tf.cast(noise.uniform(ids, x.shape[1:]), tf.float64)
 
 
-def figures(cdf, distribution, x, v, is_density: bool, over_levels: bool) -> dict[str, tf.Tensor]:
+def figures(
+    cdf: Callable[..., tf.Tensor],
+    distribution: tfd.Distribution,
+    x: TensorLike,
+    v: TensorLike,
+    is_density: bool,
+    over_levels: bool,
+) -> dict[str, tf.Tensor]:
     """The figures of every element of a batch.
 
     Args:
@@ -65,7 +76,9 @@ def figures(cdf, distribution, x, v, is_density: bool, over_levels: bool) -> dic
     return {name: tf.broadcast_to(value, tf.shape(x)) for name, value in found.items()}
 
 
-def _pits(cdf, level, v, is_density: bool) -> dict[str, tf.Tensor]:
+def _pits(
+    cdf: Callable[..., tf.Tensor], level: tf.Tensor, v: TensorLike, is_density: bool
+) -> dict[str, tf.Tensor]:
     options = {"open_tails": False} if is_density else {}
     # Some distributions lose the size of the channels' axis.
     below, through = (
@@ -79,7 +92,7 @@ def _pits(cdf, level, v, is_density: bool) -> dict[str, tf.Tensor]:
     return {"pit": pit, "pit_8bit": below + v * (through - below)}
 
 
-def _sums_over_levels(cdf, level) -> tuple[tf.Tensor, ...]:
+def _sums_over_levels(cdf: Callable[..., tf.Tensor], level: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """CRPS and width in levels, and the moments `E[K - k]` and `E[(K - k)^2]`.
 
     The moments are sums over the tails on both sides of the level found, which do not cancel:
@@ -89,7 +102,14 @@ def _sums_over_levels(cdf, level) -> tuple[tf.Tensor, ...]:
     """
     zeros = tf.zeros_like(level)
 
-    def add_level(number, previous, crps, width, first, second):
+    def add_level(
+        number: tf.Tensor,
+        previous: tf.Tensor,
+        crps: tf.Tensor,
+        width: tf.Tensor,
+        first: tf.Tensor,
+        second: tf.Tensor,
+    ) -> tuple[tf.Tensor, ...]:
         at = tf.cast(number, tf.float64)
         value = tf.ensure_shape(cdf(at) + zeros, level.shape)
         # F below the level found, F - 1 from it on.
@@ -109,7 +129,7 @@ def _sums_over_levels(cdf, level) -> tuple[tf.Tensor, ...]:
     return crps, width + _part_inside(last, tf.ones_like(last)), first, second
 
 
-def _part_inside(below, through) -> tf.Tensor:
+def _part_inside(below: tf.Tensor, through: tf.Tensor) -> tf.Tensor:
     """Part of a level over which the CDF, linear in it, is between `_LOW` and `_HIGH`."""
     mass = through - below
     inside = tf.clip_by_value(through, _LOW, _HIGH) - tf.clip_by_value(below, _LOW, _HIGH)

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow.types.experimental import TensorLike
+from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae import data, distributions, rows
 from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS, LEVEL_TOLERANCE
 from tf_sigma_vae.evaluation.calibration import elements
 from tf_sigma_vae.evaluation.calibration.record import Calibration, summarize
 from tf_sigma_vae.evaluation.calibration.tally import Tally
-
-tfd = tfp.distributions
+from tf_sigma_vae.models import LatentVariableModel
 
 MEASURES = ("density", "mass", None)
 MAX_CDFS = 10**8
@@ -26,7 +26,7 @@ _NUMBERS_PER_ELEMENT = 32
 
 
 def model_calibration(
-    model,
+    model: LatentVariableModel,
     images: np.ndarray,
     global_batch_size: int = 128,
     seed: int = 0,
@@ -52,7 +52,7 @@ def model_calibration(
     """
     _check(model, images, global_batch_size, seed)
     is_density = model.likelihood.measure == "density"
-    num_over_levels = min(len(images), _most_over_levels(model.image_shape, is_density))
+    num_over_levels = int(min(len(images), _most_over_levels(model.image_shape, is_density)))
     figures = [
         rows.over_replicas(
             model.distribute_strategy,
@@ -111,7 +111,7 @@ def from_predictions(
         raise ValueError(f"measure must be one of {MEASURES}, got {measure!r}")
     _check_seed(seed)
     is_density = measure == "density"
-    found, image_shape = Tally(), None
+    found, image_shape, most_over_levels = Tally(), None, math.inf
     for distribution, x in batches:
         x = np.asarray(x)
         image_shape = image_shape or x.shape[1:]
@@ -131,29 +131,38 @@ def from_predictions(
             progress(len(x))
     if found.num_images < 2:
         raise ValueError(f"a standard error needs at least 2 images, got {found.num_images}")
-    num_over_levels = min(found.num_images, most_over_levels)
+    num_over_levels = int(min(found.num_images, most_over_levels))
     return summarize(found, num_over_levels, {"seed": seed, "measure": measure})
 
 
-def _model_figures(model, over_levels: bool, x, v) -> dict[str, tf.Tensor]:
+def _model_figures(
+    model: LatentVariableModel, over_levels: bool, x: tf.Tensor, v: tf.Tensor
+) -> dict[str, tf.Tensor]:
     distribution = model(x, training=False).likelihood
     is_density = model.likelihood.measure == "density"
     cdf = model.likelihood.grey_level_cdf
     return _figures(cdf, distribution, is_density, over_levels, x, v)
 
 
-def _figures(cdf, distribution, is_density, over_levels, x, v) -> dict[str, tf.Tensor]:
+def _figures(
+    cdf: Callable[..., Callable[..., tf.Tensor]],
+    distribution: tfd.Distribution,
+    is_density: bool,
+    over_levels: bool,
+    x: TensorLike,
+    v: TensorLike,
+) -> dict[str, tf.Tensor]:
     return elements.figures(cdf(distribution, x), distribution, x, v, is_density, over_levels)
 
 
-def _most_over_levels(image_shape, is_density: bool) -> float:
+def _most_over_levels(image_shape: tuple[int, ...], is_density: bool) -> float:
     """Images whose CDFs may be taken at all levels."""
     if not is_density:
         return math.inf
     return max(2, MAX_CDFS // (GREY_LEVELS * math.prod(image_shape)))
 
 
-def rows_at_once(model, most: int) -> int:
+def rows_at_once(model: LatentVariableModel, most: int) -> int:
     """Images (or frames) whose figures are made at once, at most `most`, at least 1."""
     height, width, channels = model.image_shape
     emitted = model.likelihood.params_channels(channels)
@@ -161,7 +170,7 @@ def rows_at_once(model, most: int) -> int:
     return max(1, min(most, _MAX_NUMBERS // numbers))
 
 
-def _check(model, images, global_batch_size: int, seed: int) -> None:
+def _check(model: LatentVariableModel, images: object, global_batch_size: int, seed: int) -> None:
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
         raise ValueError(f"images must be uint8, got {getattr(images, 'dtype', type(images))}")
     if images.shape[1:] != tuple(model.image_shape):
@@ -176,12 +185,14 @@ def _check(model, images, global_batch_size: int, seed: int) -> None:
     model.likelihood.require_scale()
 
 
-def _check_seed(seed: int) -> None:
+def _check_seed(seed: object) -> None:
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed must be an integer from 0, got {seed!r}")
 
 
-def _check_pair(distribution, x: np.ndarray, image_shape) -> None:
+def _check_pair(
+    distribution: tfd.Distribution, x: np.ndarray, image_shape: tuple[int, ...]
+) -> None:
     if x.ndim != 4 or x.shape[1:] != image_shape or 0 in x.shape:
         raise ValueError(f"images must be [B, H, W, C] of one shape, got {x.shape}")
     if not np.issubdtype(x.dtype, np.floating):

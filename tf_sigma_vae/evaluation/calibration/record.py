@@ -1,7 +1,7 @@
 """What a calibration found, and how; as dictionaries and lists for a file."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -75,7 +75,7 @@ class Calibration(NamedTuple):
 def to_dict(calibration: Calibration) -> dict[str, object]:
     """The record as dictionaries, lists and numbers, as `json.dumps` takes them; NaN as None."""
 
-    def plain(value):
+    def plain(value: Any) -> Any:
         if isinstance(value, Estimate):
             value = value._asdict()
         if isinstance(value, dict):

@@ -28,7 +28,7 @@ SMALLEST_SCALE = 1e-3 / (GREY_LEVELS - 1)
 class Tally:
     """The figures of all images so far; `add` takes those of a batch."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._by_image: dict[str, list[np.ndarray]] = {}
         self._by_element: dict[str, np.ndarray] = {}
 
@@ -167,11 +167,12 @@ class Tally:
         columns = [self.column(f"channel_{name}").T for name in names]
         rows = []
         for channel, (squared, variance, covered) in enumerate(zip(*columns, strict=True)):
-            row = {"channel": channel, "variance_ratio": None}
+            row: dict[str, float | None] = {"channel": channel, "variance_ratio": None}
             if np.any(variance > 0):
                 row |= _named("variance_ratio", ratio("variance_ratio", squared, variance))
             row |= _named("coverage_90", estimate.mean("coverage_90", covered, "1"))
-            rows.append(row | _root_mean_squares(np.ones_like(squared), squared, variance))
+            row |= _root_mean_squares(np.ones_like(squared), squared, variance)
+            rows.append(row)
         return rows
 
     def by_intensity(self) -> list[dict[str, float]]:
@@ -213,7 +214,9 @@ class Tally:
         return rows
 
 
-def ratio(name: str, numerators, denominators, groups=None) -> Estimate:
+def ratio(
+    name: str, numerators: np.ndarray, denominators: np.ndarray, groups: np.ndarray | None = None
+) -> Estimate:
     """Ratio of means over images, with the standard error of the delta method.
 
     Args:
@@ -228,7 +231,9 @@ def ratio(name: str, numerators, denominators, groups=None) -> Estimate:
     return deviations._replace(value=float(value))
 
 
-def _root_mean_squares(count, squared, variance) -> dict[str, float]:
+def _root_mean_squares(
+    count: np.ndarray, squared: np.ndarray, variance: np.ndarray
+) -> dict[str, float]:
     """RMS of residuals and of scales, given sums (or means) of each image `[N]`."""
     mean_square = ratio("rms_residual", squared, count)
     value = float(np.sqrt(mean_square.value))
@@ -242,12 +247,12 @@ def _named(name: str, found: Estimate, error: str | None = None) -> dict[str, fl
     return {name: found.value, error or f"{name}_standard_error": found.standard_error}
 
 
-def _place(values, num_bins: int) -> np.ndarray:
+def _place(values: np.ndarray, num_bins: int) -> np.ndarray:
     """Number of the bin of each value, of equal bins of [0, 1]; the end bins hold what is off."""
     return np.clip(values * num_bins, 0, num_bins - 1).astype(np.int64)
 
 
-def _sums(place, num_bins: int, weights) -> np.ndarray:
+def _sums(place: np.ndarray, num_bins: int, weights: np.ndarray) -> np.ndarray:
     """Sums of the weights in each bin, of each image: `[B, bins]`."""
     offset = num_bins * np.arange(len(place)).reshape(-1, *[1] * (place.ndim - 1))
     size = num_bins * len(place)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from absl import logging
 
-from tf_sigma_vae.evaluation.fid.extraction import FeatureSet, features
+from tf_sigma_vae.evaluation.fid.extraction import FeatureSet, Network, features
 from tf_sigma_vae.evaluation.fid.images import Images, with_content_hash
 from tf_sigma_vae.evaluation.fid.protocol import Source
 from tf_sigma_vae.evaluation.fid.statistics import Statistics
@@ -37,7 +37,7 @@ def cache_folder() -> str:
 
 def cached_features(
     folder: str,
-    extractor,
+    extractor: Network,
     images: Images,
     progress: Callable[[int], object] | None = None,
 ) -> FeatureSet:

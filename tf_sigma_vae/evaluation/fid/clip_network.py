@@ -31,7 +31,7 @@ class ClipNetwork:
       clip_length: Frames that it takes; None for any number.
     """
 
-    def __init__(self, path: str, input_range=(0.0, MAX_LEVEL)):
+    def __init__(self, path: str, input_range: tuple[float, float] = (0.0, MAX_LEVEL)) -> None:
         """Loads the network.
 
         Args:
@@ -61,7 +61,7 @@ class ClipNetwork:
         spec = tf.TensorSpec([None, self.clip_length, None, None, self.channels])
 
         @tf.function(input_signature=[spec])
-        def extract(levels):
+        def extract(levels: tf.Tensor) -> tf.Tensor:
             num_clips, num_frames, *sides = tf.unstack(tf.shape(levels))[:4]
             frames = tf.reshape(levels, [-1, *sides, self.channels])
             frames = prepared(frames, size, input_range)

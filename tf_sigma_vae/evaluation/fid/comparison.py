@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from tf_sigma_vae.evaluation.estimate import Estimate
 from tf_sigma_vae.evaluation.fid import distance
 from tf_sigma_vae.evaluation.fid.extraction import FeatureSet
@@ -33,19 +35,22 @@ def compare(reference: FeatureSet, samples: FeatureSet, extrapolate: bool = Fals
     """
     sets = (reference, samples)
     require_same_extraction(*((each.extraction, each.source) for each in sets))
-    for name, each in zip(("reference", "samples"), sets, strict=True):
-        if each.features is None:
-            raise ValueError(
-                f"the features of the {name} were not kept (keep_features=False): standard errors "
-                "and the kernel distance need them"
-            )
-    kept = [each.features for each in sets]
-    gaussians = [each.statistics for each in sets]
+    first, second = _kept("reference", reference), _kept("samples", samples)
+    gaussians = (reference.statistics, samples.statistics)
     metrics = {
         # First, as it refuses sets that are too small.
-        "kid": distance.kernel_distance(*kept),
-        "frechet": distance.frechet(*gaussians, *kept),
+        "kid": distance.kernel_distance(first, second),
+        "frechet": distance.frechet(*gaussians, first, second),
     }
     if extrapolate:
-        metrics["frechet_extrapolated"] = distance.extrapolated_frechet(*gaussians, *kept)
+        metrics["frechet_extrapolated"] = distance.extrapolated_frechet(*gaussians, first, second)
     return Distances(metrics, Protocol(reference.extraction, reference.source, samples.source))
+
+
+def _kept(name: str, found: FeatureSet) -> np.ndarray:
+    if found.features is None:
+        raise ValueError(
+            f"the features of the {name} were not kept (keep_features=False): standard errors "
+            "and the kernel distance need them"
+        )
+    return found.features

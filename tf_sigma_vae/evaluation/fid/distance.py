@@ -52,7 +52,9 @@ def frechet_distance(first: Statistics, second: Statistics) -> float:
     return _distance(first, second, _roots(eigenvalues))
 
 
-def frechet(first: Statistics, second: Statistics, first_features, second_features) -> Estimate:
+def frechet(
+    first: Statistics, second: Statistics, first_features: np.ndarray, second_features: np.ndarray
+) -> Estimate:
     """Frechet distance with its standard error over the images of both sets.
 
     The standard error is that of a smooth function of means and covariances (the delta method):
@@ -97,8 +99,8 @@ def frechet(first: Statistics, second: Statistics, first_features, second_featur
 def extrapolated_frechet(
     first: Statistics,
     second: Statistics,
-    first_features,
-    second_features,
+    first_features: np.ndarray,
+    second_features: np.ndarray,
     num_blocks: int = NUM_BLOCKS,
 ) -> Estimate:
     """Frechet distance for infinitely many images in both sets, by the jackknife over blocks.
@@ -143,13 +145,15 @@ def extrapolate(value: float, left_out: Sequence[float], unit: str) -> Estimate:
       left_out: The same without the k-th of K equal blocks of the examples, K at least 2.
       unit: Of both.
     """
-    left_out = np.asarray(left_out, np.float64)
-    num_blocks, mean = len(left_out), np.mean(left_out)
-    error = np.sqrt((num_blocks - 1) / num_blocks * np.sum((left_out - mean) ** 2))
+    values = np.asarray(left_out, np.float64)
+    num_blocks, mean = len(values), np.mean(values)
+    error = np.sqrt((num_blocks - 1) / num_blocks * np.sum((values - mean) ** 2))
     return Estimate(float(num_blocks * value - (num_blocks - 1) * mean), float(error), unit)
 
 
-def kernel_distance(first_features, second_features, num_blocks: int = NUM_BLOCKS) -> Estimate:
+def kernel_distance(
+    first_features: np.ndarray, second_features: np.ndarray, num_blocks: int = NUM_BLOCKS
+) -> Estimate:
     """Kernel distance: mean over blocks of the sets, with the standard error of that mean.
 
     Blocks share no image, so that their estimates are independent and the error is an honest one;
@@ -176,7 +180,7 @@ def kernel_distance(first_features, second_features, num_blocks: int = NUM_BLOCK
     return Estimate(float(np.mean(values)), float(error), KERNEL_UNIT)
 
 
-def squared_mmd(first_features, second_features) -> float:
+def squared_mmd(first_features: np.ndarray, second_features: np.ndarray) -> float:
     """Unbiased estimate of the squared maximum mean discrepancy, kernel `(x^T y / D + 1)^3`.
 
     Args:
@@ -187,7 +191,7 @@ def squared_mmd(first_features, second_features) -> float:
     """
     first, second = (np.asarray(f, np.float64) for f in (first_features, second_features))
 
-    def mean_of_pairs(features):
+    def mean_of_pairs(features: np.ndarray) -> float:
         kernel = _kernel(features, features)
         return (kernel.sum() - np.trace(kernel)) / (len(features) * (len(features) - 1))
 
@@ -231,7 +235,13 @@ def _distance(first: Statistics, second: Statistics, roots: np.ndarray) -> float
     return float(max(distance, 0.0))
 
 
-def _response_variance(features, statistics, shift, directions, weights) -> float:
+def _response_variance(
+    features: np.ndarray,
+    statistics: Statistics,
+    shift: np.ndarray,
+    directions: np.ndarray,
+    weights: np.ndarray,
+) -> float:
     """Variance over a set of `2 s^T y + y^T y - sum_j w_j (d_j^T y)^2`, `y = x - m`."""
     responses = []
     for start in range(0, len(features), _ROWS):

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -24,8 +24,21 @@ class FeatureSet(NamedTuple):
     """Of which images, with the hash of their content."""
 
 
+class Network(Protocol):
+    """What gives examples features: an `Extractor` of images, or a `ClipNetwork`.
+
+    Attributes:
+      extraction: The record of what it does.
+    """
+
+    extraction: Extraction
+
+    def __call__(self, examples: np.ndarray, /) -> np.ndarray:
+        """Features float32 `[B, D]` of grey levels 0 to 255, `[B, ...]`."""
+
+
 def features(
-    extractor,
+    extractor: Network,
     images: Images,
     keep_features: bool = True,
     progress: Callable[[int], object] | None = None,

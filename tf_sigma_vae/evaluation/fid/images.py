@@ -8,6 +8,7 @@ import numpy as np
 
 from tf_sigma_vae import image_grid, noise
 from tf_sigma_vae.evaluation.fid.protocol import Source
+from tf_sigma_vae.models import LatentVariableModel
 
 CHUNK = 64
 """Images in a batch. Fixed, so that the decoder's noise is a function of seed and place alone."""
@@ -24,7 +25,7 @@ class Images(Iterable[np.ndarray]):
 
     source: Source
 
-    def __init__(self, source: Source, batches: Callable[[], Iterator[np.ndarray]]):
+    def __init__(self, source: Source, batches: Callable[[], Iterator[np.ndarray]]) -> None:
         """Joins a record and a function that begins the batches."""
         self.source = source
         self._batches = batches
@@ -52,7 +53,7 @@ def dataset_images(
         )
     source = Source("data", len(images), images.shape[1:], True, dataset, split)
 
-    def batches():
+    def batches() -> Iterator[np.ndarray]:
         for start in range(0, len(images), CHUNK):
             yield images[start : start + CHUNK]
 
@@ -60,7 +61,11 @@ def dataset_images(
 
 
 def prior_samples(
-    model, num_samples: int, draw: str = "mean", seed: int = 0, eight_bit: bool = True
+    model: LatentVariableModel,
+    num_samples: int,
+    draw: str = "mean",
+    seed: int = 0,
+    eight_bit: bool = True,
 ) -> Images:
     """Samples of a model, drawn batch by batch while they are gone through.
 
@@ -86,7 +91,7 @@ def prior_samples(
     model.likelihood.require_scale()
     source = Source(draw, num_samples, model.image_shape, eight_bit, seed=seed)
 
-    def batches():
+    def batches() -> Iterator[np.ndarray]:
         # Whole chunks, of which the last is cut: a draw depends on the shape of what is drawn.
         num_chunks = -(-num_samples // CHUNK)
         ids = noise.row_ids(num_chunks * CHUNK, seed)
@@ -110,7 +115,7 @@ def _levels(x: np.ndarray) -> np.ndarray:
 class ContentHash:
     """SHA-256 of images that come in batches; how they are cut into batches does not matter."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Of no images yet."""
         self._pixels = hashlib.sha256()
         self._form = ""
@@ -118,7 +123,7 @@ class ContentHash:
     def update(self, images: np.ndarray) -> None:
         """Adds a batch `[B, H, W, C]`."""
         self._form = f"{images.dtype.str} {images.shape[1:]}"
-        self._pixels.update(np.ascontiguousarray(images))
+        self._pixels.update(np.ascontiguousarray(images).data)
 
     def hexdigest(self) -> str:
         """The hash of all images so far."""

@@ -6,6 +6,8 @@ distance without its protocol is not a result.
 
 import dataclasses
 import json
+from collections.abc import Iterator
+from typing import Any
 
 FID_EXTRACTOR = "inception_2015"
 FID_GRAPH_SHA256 = "009d6814d1bc560d4e7b236e170e9b2d5ca6f4b57bd8037f6db05776204415c6"
@@ -47,7 +49,7 @@ class Extraction:
     input_range: tuple[float, float]
     """What the grey levels 0 and 255 are mapped to before the network."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("size", "input_range"):
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else tuple(value))
@@ -71,7 +73,7 @@ class Source:
     """"data" for a dataset; "mean" or "noisy" for samples of a model, without and with the
     decoder's noise."""
     num_images: int
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int, ...]
     """(H, W, C), before any resizing; (T, H, W, C) of clips."""
     eight_bit: bool
     """Whether they are rounded to 8 bits."""
@@ -83,7 +85,7 @@ class Source:
     what: str = OF_IMAGES
     """What each of the images is: see `OF_IMAGES`."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.draw not in DRAWS:
             raise ValueError(f"draw must be one of {', '.join(DRAWS)}, got {self.draw!r}")
         object.__setattr__(self, "image_shape", tuple(self.image_shape))
@@ -113,7 +115,7 @@ class Protocol:
             name = f"{name} of {self.samples.what}"
         return name if self.extraction.is_fid else f"{name} ({self.extraction.label})"
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         """The record as a dictionary fit for JSON; `from_dict` is the inverse."""
         found = _whole(self)
         for source in ("reference", "samples"):
@@ -148,7 +150,7 @@ def require_comparable(first: Protocol, second: Protocol) -> None:
     _require_no_difference("these distances cannot be compared", _whole(first), _whole(second))
 
 
-def _whole(protocol: Protocol) -> dict[str, object]:
+def _whole(protocol: Protocol) -> dict[str, Any]:
     """Every field of a protocol, as JSON has it."""
     return json.loads(json.dumps(dataclasses.asdict(protocol)))
 
@@ -174,7 +176,7 @@ def _require_no_difference(what: str, first: dict, second: dict) -> None:
         raise ProtocolMismatchError(f"{what}: " + "; ".join(found))
 
 
-def _differences(first: dict, second: dict, prefix: str = ""):
+def _differences(first: dict, second: dict, prefix: str = "") -> Iterator[str]:
     """Yields "field: value != value" for each field that must agree and does not."""
     for name, value in first.items():
         field, other = prefix + name, second[name]

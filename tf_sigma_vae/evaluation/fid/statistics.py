@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 class Statistics(NamedTuple):
@@ -16,7 +17,7 @@ class Statistics(NamedTuple):
     """float64 `[D, D]`, the sum of `(x - mean) (x - mean)^T`."""
 
     @classmethod
-    def from_features(cls, features) -> "Statistics":
+    def from_features(cls, features: ArrayLike) -> "Statistics":
         """The statistics of features `[N, D]`, N at least 1.
 
         Raises:

@@ -9,10 +9,11 @@ from tf_sigma_vae import data, image_grid
 from tf_sigma_vae.evaluation import clips
 from tf_sigma_vae.evaluation.fid.images import Images
 from tf_sigma_vae.evaluation.fid.protocol import OF_CLIPS, OF_FRAMES, Source
+from tf_sigma_vae.models import LatentVariableModel
 
 
 def future_frames(
-    model,
+    model: LatentVariableModel,
     source: data.VideoSource,
     clip_length: int,
     num_clips: int,
@@ -33,7 +34,7 @@ def future_frames(
         after the context is one, `[H, W, C]`, in the order of clips and time.
     """
 
-    def batches():
+    def batches() -> Iterator[np.ndarray]:
         for x in _clips(model, source, clip_length, num_clips):
             yield _examples(image_grid.to_uint8(x.numpy()), model, whole)
 
@@ -41,7 +42,7 @@ def future_frames(
 
 
 def rollout_frames(
-    model,
+    model: LatentVariableModel,
     source: data.VideoSource,
     clip_length: int,
     num_clips: int,
@@ -70,7 +71,7 @@ def rollout_frames(
     model.likelihood.require_scale()
     horizon = clip_length - model.context_frames
 
-    def batches():
+    def batches() -> Iterator[np.ndarray]:
         for number, x in enumerate(_clips(model, source, clip_length, num_clips)):
             context = x[:, : model.context_frames]
             ids = model.rollout_noise_ids(context, 1, seed)
@@ -87,18 +88,29 @@ def rollout_frames(
     return Images(_source(draw, model, clip_length, num_clips, whole, seed=seed), batches)
 
 
-def _clips(model, source, clip_length: int, num_clips: int) -> Iterator[tf.Tensor]:
+def _clips(
+    model: LatentVariableModel, source: data.VideoSource, clip_length: int, num_clips: int
+) -> Iterator[tf.Tensor]:
     """The first clips in batches, whose size is a function of the model and the length alone."""
     return clips.first(source, clip_length, num_clips, clips.batch_size_of(model, clip_length))
 
 
-def _examples(levels: np.ndarray, model, whole: bool) -> np.ndarray:
+def _examples(levels: np.ndarray, model: LatentVariableModel, whole: bool) -> np.ndarray:
     if whole:
         return levels
     return levels[:, model.context_frames :].reshape(-1, *levels.shape[2:])
 
 
-def _source(draw, model, clip_length, num_clips, whole, dataset=None, split=None, seed=None):
+def _source(
+    draw: str,
+    model: LatentVariableModel,
+    clip_length: int,
+    num_clips: int,
+    whole: bool,
+    dataset: str | None = None,
+    split: str | None = None,
+    seed: int | None = None,
+) -> Source:
     shape, number, what = (clip_length, *model.image_shape), num_clips, OF_CLIPS
     if not whole:
         shape, what = model.image_shape, OF_FRAMES

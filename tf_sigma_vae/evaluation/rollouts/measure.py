@@ -1,6 +1,7 @@
 """The measure itself: all clips, batch by batch."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -9,12 +10,13 @@ from tf_sigma_vae import data, objectives
 from tf_sigma_vae.evaluation import clips
 from tf_sigma_vae.evaluation.rollouts import quality, widths
 from tf_sigma_vae.evaluation.rollouts.record import CONVENTIONS, RATIO, summarize
+from tf_sigma_vae.models import LatentVariableModel
 
 NO_VARIANCE = "the distribution of a frame has no variance to divide by"
 
 
 def model_rollouts(
-    model,
+    model: LatentVariableModel,
     source: data.VideoSource,
     num_rollouts: int = 100,
     num_clips: int = 256,
@@ -22,7 +24,7 @@ def model_rollouts(
     seed: int = 0,
     progress: Callable[[int], object] | None = None,
     max_numbers: int = quality.MAX_NUMBERS,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Measures how well a model of videos predicts, step by step, with its stored scale.
 
     Args:
@@ -48,6 +50,7 @@ def model_rollouts(
     check_numbers(num_rollouts, num_clips, seed)
     if not getattr(model, "of_videos", False):
         raise ValueError("rollouts are of a model of videos")
+    source = clips.require_videos(source)
     length = source.video_shape[0] if clip_length is None else clip_length
     clips.check(model, source, length)
     num_clips = min(num_clips, data.num_evaluation_clips(source, length))
@@ -73,7 +76,7 @@ def model_rollouts(
     return {**content, "absent": absent, "protocol": protocol}
 
 
-def _of_model(model) -> dict[str, object]:
+def _of_model(model: LatentVariableModel) -> dict[str, Any]:
     return {
         "posterior_seed": model.seed,
         "measure": model.likelihood.measure,
@@ -103,7 +106,14 @@ class _Parts:
       absent: Metrics that the model does not have, and why.
     """
 
-    def __init__(self, model, clip_length: int, num_rollouts: int, seed: int, max_numbers: int):
+    def __init__(
+        self,
+        model: LatentVariableModel,
+        clip_length: int,
+        num_rollouts: int,
+        seed: int,
+        max_numbers: int,
+    ) -> None:
         self._model, self._num_rollouts, self._seed = model, num_rollouts, seed
         self._horizon = clip_length - model.context_frames
         self._rollouts = quality.Rollouts(model, self._horizon, max_numbers)
@@ -116,7 +126,9 @@ class _Parts:
         if reason := self._widths.reason_without():
             self.absent |= {widths.COVERAGE: reason, RATIO: reason}
 
-    def of_batch(self, x, progress) -> dict[tuple[str, str], np.ndarray]:
+    def of_batch(
+        self, x: tf.Tensor, progress: Callable[[int], object] | None
+    ) -> dict[tuple[str, str], np.ndarray]:
         """The figures by metric and kind, `[B, n]`; of widths also the two parts of the ratio."""
         model = self._model
         context, targets = x[:, : model.context_frames], model.targets(x)
@@ -135,11 +147,11 @@ class _Parts:
         if widths.COVERAGE not in self.absent:
             first = model.rollout(context, self._horizon, ids[:, :1])[:, 0]
             for kind, outputs in (("posterior", params), ("rollout", first)):
-                values = self._widths(outputs, targets)
-                found |= {(name, kind): each for name, each in values.items()}
+                figures = self._widths(outputs, targets)
+                found |= {(name, kind): each for name, each in figures.items()}
         return found
 
-    def _of_true_frames(self, x):
+    def _of_true_frames(self, x: tf.Tensor) -> tuple[dict[tuple[str, str], tf.Tensor], tf.Tensor]:
         model = self._model
         output, targets = model(x, training=False), model.targets(x)
         frames = model.mean_frames(output.params)
@@ -150,9 +162,12 @@ class _Parts:
         return {(metric, "posterior"): v for metric, v in found.items()}, output.params
 
 
-def _joined(batches):
+def _joined(
+    batches: list[dict[tuple[str, str], np.ndarray]],
+) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, tuple[np.ndarray, np.ndarray]]]:
     """The figures of all clips, and apart from them the parts of the ratio of variances."""
-    found, squares = {}, {}
+    found: dict[str, dict[str, np.ndarray]] = {}
+    squares: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     joined = {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
     for (metric, kind), values in joined.items():
         if metric == "variance":

@@ -1,12 +1,14 @@
 """PSNR and SSIM of predicted frames, by clip, rollout and step, in bounded memory."""
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tf_sigma_vae.evaluation import frame_quality
 from tf_sigma_vae.evaluation.clips import frame_psnr
+from tf_sigma_vae.models import LatentVariableModel
 
 METRICS = ("psnr", "ssim")
 MAX_NUMBERS = 2**25
@@ -14,12 +16,12 @@ MAX_NUMBERS = 2**25
 _LEAST_CHANNELS = 4
 
 
-def measured(image_shape) -> tuple[str, ...]:
+def measured(image_shape: Sequence[int]) -> tuple[str, ...]:
     """Those of `METRICS` that frames of a shape `(H, W, C)` have."""
     return METRICS if min(image_shape[:2]) >= frame_quality.SSIM_WINDOW else METRICS[:1]
 
 
-def reason_without_ssim(image_shape) -> str | None:
+def reason_without_ssim(image_shape: Sequence[int]) -> str | None:
     """Why frames have no SSIM; None if they have."""
     if "ssim" in measured(image_shape):
         return None
@@ -28,7 +30,7 @@ def reason_without_ssim(image_shape) -> str | None:
     return f"SSIM has windows of {window}x{window}, the frames have {height}x{width}"
 
 
-def of_frames(targets, predicted) -> dict[str, tf.Tensor]:
+def of_frames(targets: tf.Tensor, predicted: tf.Tensor) -> dict[str, tf.Tensor]:
     """The figures of frames `[B, n, H, W, C]` against true ones: `[B, n]` each."""
     shape = tf.shape(predicted)[:2]
     rows = [tf.reshape(each, [-1, *predicted.shape[2:]]) for each in (targets, predicted)]
@@ -41,7 +43,9 @@ def of_frames(targets, predicted) -> dict[str, tf.Tensor]:
 class Rollouts:
     """The figures of rollouts, compiled once for one number of frames."""
 
-    def __init__(self, model, horizon: int, max_numbers: int = MAX_NUMBERS):
+    def __init__(
+        self, model: LatentVariableModel, horizon: int, max_numbers: int = MAX_NUMBERS
+    ) -> None:
         """Prepares them.
 
         Args:
@@ -63,7 +67,14 @@ class Rollouts:
         ]
         self._of_chunk = tf.function(self._figures, input_signature=signature)
 
-    def __call__(self, context, targets, noise_ids, temperature=1.0, progress=None):
+    def __call__(
+        self,
+        context: tf.Tensor,
+        targets: tf.Tensor,
+        noise_ids: tf.Tensor,
+        temperature: float = 1.0,
+        progress: Callable[[int], object] | None = None,
+    ) -> dict[str, np.ndarray]:
         """The figures of S rollouts of each clip.
 
         Args:
@@ -100,7 +111,9 @@ class Rollouts:
                 progress(len(context[clips]))
         return {name: np.concatenate([c[name] for c in of_clips]) for name in of_clips[0]}
 
-    def _figures(self, context, targets, noise_ids, temperature):
+    def _figures(
+        self, context: tf.Tensor, targets: tf.Tensor, noise_ids: tf.Tensor, temperature: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         model, horizon = self._model, self._horizon
         params = model.rollout(context, horizon, noise_ids, temperature)
         means = tf.reshape(model.mean_frames(params), [-1, horizon, *model.image_shape])

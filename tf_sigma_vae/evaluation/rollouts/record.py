@@ -1,6 +1,7 @@
 """What `model_rollouts` found: curves over the future steps, their averages, and how they came."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def summarize(
     found: Mapping[str, Mapping[str, np.ndarray]],
     squares: Mapping[str, tuple[np.ndarray, np.ndarray]],
     videos: np.ndarray,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Curves over steps and their averages; fit for JSON.
 
     Args:
@@ -66,7 +67,8 @@ def summarize(
     Raises:
       FloatingPointError: If a figure is not finite; the message names it.
     """
-    curves, metrics = {}, {}
+    curves: dict[str, dict[str, dict[str, list[float]]]] = {}
+    metrics: dict[str, Estimate] = {}
     for metric in UNITS:
         if metric not in found:
             continue
@@ -84,12 +86,12 @@ def summarize(
     ratios = {kind: pair for kind, pair in squares.items() if np.all(pair[1].any(axis=0))}
     if ratios:
         curves[RATIO] = {}
-    for kind, pair in ratios.items():
+    for kind, (squared, variance) in ratios.items():
         name = f"{RATIO}_{kind}"
-        steps = zip(*(part.T for part in pair), strict=True)
-        at_steps = [tally.ratio(name, *each, videos) for each in steps]
+        steps = zip(squared.T, variance.T, strict=True)
+        at_steps = [tally.ratio(name, *each, groups=videos) for each in steps]
         curves[RATIO][kind] = _curve(at_steps)
-        metrics[name] = tally.ratio(name, *(part.mean(axis=1) for part in pair), videos)
+        metrics[name] = tally.ratio(name, squared.mean(axis=1), variance.mean(axis=1), videos)
     num_steps = next(iter(next(iter(found.values())).values())).shape[1]
     return {
         "metrics": {name: value._asdict() for name, value in metrics.items()},

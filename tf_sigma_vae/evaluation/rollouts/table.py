@@ -29,7 +29,7 @@ def table(records: Mapping[str, Mapping]) -> str:
     lines = aligned(rows)
     lines.insert(1, "-" * max(map(len, lines)))
     lines.append(lines[1])
-    described = {}
+    described: dict[str, list[str]] = {}
     for name, record in records.items():
         protocol = record["protocol"]
         line = (

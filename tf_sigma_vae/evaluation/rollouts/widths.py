@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tf_sigma_vae.evaluation import clips
 from tf_sigma_vae.evaluation.calibration import elements, predictions
+from tf_sigma_vae.models import LatentVariableModel
 
 COVERAGE = "coverage_90"
 _PART = 0.9
@@ -20,7 +21,7 @@ NAMES = (COVERAGE, "squared", "variance")
 class Widths:
     """The figures of frames, compiled once."""
 
-    def __init__(self, model, seed: int):
+    def __init__(self, model: LatentVariableModel, seed: int) -> None:
         """Prepares them.
 
         Args:
@@ -49,7 +50,7 @@ class Widths:
             return str(error)
         return None
 
-    def __call__(self, params, x) -> dict[str, np.ndarray]:
+    def __call__(self, params: tf.Tensor, x: tf.Tensor) -> dict[str, np.ndarray]:
         """The figures of frames.
 
         Args:
@@ -71,7 +72,9 @@ class Widths:
         }
 
 
-def _figures(model, seed: int, params, x) -> dict[str, tf.Tensor]:
+def _figures(
+    model: LatentVariableModel, seed: int, params: tf.Tensor, x: tf.Tensor
+) -> dict[str, tf.Tensor]:
     distribution = model.frame_distribution(params)
     is_density = model.likelihood.measure == "density"
     cdf = model.likelihood.grey_level_cdf(distribution, x)

@@ -22,6 +22,13 @@ class Extractor(ABC):
     extraction: Extraction
     channels: int = 3
 
+    def __init__(self, path: str | None = None) -> None:  # noqa: B027, subclasses without a file
+        """Loads the network.
+
+        Args:
+          path: Of its file; None where the extractor knows where to get it, or needs none.
+        """
+
     @classmethod
     def plugin_name(cls) -> str:
         """The name of the module."""
@@ -65,11 +72,13 @@ class Extractor(ABC):
         return features
 
     @abstractmethod
-    def extract(self, levels: np.ndarray):
+    def extract(self, levels: np.ndarray) -> np.ndarray | tf.Tensor:
         """The features of float32 `[B, H, W, channels]`, levels 0 to 255, as `[B, D]`."""
 
 
-def prepared(levels: tf.Tensor, size: tuple[int, int] | None, input_range) -> tf.Tensor:
+def prepared(
+    levels: tf.Tensor, size: tuple[int, int] | None, input_range: tuple[float, float]
+) -> tf.Tensor:
     """Levels 0 to 255, resized as `RESIZE` says (unless size is None), in the input range."""
     low, high = input_range
     if size is not None:

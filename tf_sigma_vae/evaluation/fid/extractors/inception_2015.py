@@ -29,7 +29,7 @@ INPUT, RESIZE, OUTPUT = "ExpandDims", "ResizeBilinear", "pool_3"
 class Inception2015(Extractor):
     """The frozen Inception graph of 2015."""
 
-    def __init__(self, path: str | None = None):
+    def __init__(self, path: str | None = None) -> None:
         """Reads the graph.
 
         Args:
@@ -91,7 +91,7 @@ def _read(path: str) -> tf.compat.v1.GraphDef:
     return graph_def
 
 
-def _session(graph_def: tf.compat.v1.GraphDef):
+def _session(graph_def: tf.compat.v1.GraphDef) -> tuple[tf.Tensor, tf.Tensor, tf.compat.v1.Session]:
     """Input, output and session of the graph, for batches of any number and size of images."""
     graph = tf.Graph()
     with graph.as_default():
@@ -108,4 +108,5 @@ def _resizing(graph_def: tf.compat.v1.GraphDef) -> tuple[tuple[int, int], str]:
     resize = nodes[RESIZE]
     size = tf.make_ndarray(nodes[resize.input[1]].attr["value"].tensor)
     options = [f"{name}={resize.attr[name].b}" for name in ("align_corners", "half_pixel_centers")]
-    return tuple(int(pixels) for pixels in size), f"bilinear in the graph, {', '.join(options)}"
+    height, width = (int(pixels) for pixels in size)
+    return (height, width), f"bilinear in the graph, {', '.join(options)}"

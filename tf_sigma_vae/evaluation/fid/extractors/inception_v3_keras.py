@@ -22,7 +22,7 @@ WEIGHTS_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 class InceptionV3Keras(Extractor):
     """Inception V3 as Keras ships it; 2,048 features."""
 
-    def __init__(self, path: str | None = None):
+    def __init__(self, path: str | None = None) -> None:
         """Builds the network and loads its weights.
 
         Args:
@@ -43,7 +43,7 @@ class InceptionV3Keras(Extractor):
         )
 
         @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3])])
-        def extract(levels):
+        def extract(levels: tf.Tensor) -> tf.Tensor:
             return network(prepared(levels, SIZE, INPUT_RANGE), training=False)
 
         self._extract = extract
@@ -80,5 +80,5 @@ def _hash_of_weights(network: keras.Model) -> str:
     digest = hashlib.sha256()
     for weight in network.get_weights():
         digest.update(f"{weight.dtype.str} {weight.shape}".encode())
-        digest.update(np.ascontiguousarray(weight))
+        digest.update(np.ascontiguousarray(weight).data)
     return digest.hexdigest()

@@ -6,6 +6,7 @@ as they are, and resizes them itself or not at all.
 """
 
 import os
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -27,7 +28,9 @@ LEFT_TO_NETWORK = "none before the network"
 class SavedFile(Extractor):
     """A network given by its path."""
 
-    def __init__(self, path: str | None = None, input_range=(0.0, MAX_LEVEL)):
+    def __init__(
+        self, path: str | None = None, input_range: tuple[float, float] = (0.0, MAX_LEVEL)
+    ) -> None:
         """Loads the network.
 
         Args:
@@ -57,7 +60,7 @@ class SavedFile(Extractor):
         )
 
         @tf.function(input_signature=[tf.TensorSpec([None, None, None, self.channels])])
-        def extract(levels):
+        def extract(levels: tf.Tensor) -> tf.Tensor:
             return network(prepared(levels, size, input_range))
 
         self._extract = extract
@@ -67,7 +70,9 @@ class SavedFile(Extractor):
         return self._extract(levels)
 
 
-def load_network(path: str, axes: str = "H, W, C"):
+def load_network(
+    path: str, axes: str = "H, W, C"
+) -> tuple[Callable[[tf.Tensor], tf.Tensor], tuple[int | None, ...]]:
     """A network of images, or of other examples with the axes that are named.
 
     Args:
@@ -84,7 +89,9 @@ def load_network(path: str, axes: str = "H, W, C"):
     return load(path, axes)
 
 
-def _load_keras(path: str, axes: str):
+def _load_keras(
+    path: str, axes: str
+) -> tuple[Callable[[tf.Tensor], tf.Tensor], tuple[int | None, ...]]:
     """See `load_network`."""
     model = keras.saving.load_model(path, compile=False)
     inputs = getattr(model, "inputs", None) or []
@@ -94,7 +101,9 @@ def _load_keras(path: str, axes: str):
     return lambda x: model(x, training=False), _input_shape(path, inputs[0], axes)
 
 
-def _load_saved_model(path: str, axes: str):
+def _load_saved_model(
+    path: str, axes: str
+) -> tuple[Callable[[tf.Tensor], tf.Tensor], tuple[int | None, ...]]:
     """See `load_network`."""
     loaded = tf.saved_model.load(path)
     if SIGNATURE not in loaded.signatures:
@@ -109,7 +118,7 @@ def _load_saved_model(path: str, axes: str):
     ((name, spec),) = inputs.items()
     (output,) = outputs
 
-    def call(images):
+    def call(images: tf.Tensor) -> tf.Tensor:
         # Through `loaded`: a signature alone does not keep its variables.
         return loaded.signatures[SIGNATURE](**{name: images})[output]
 
@@ -122,7 +131,9 @@ def _require_one(path: str, what: str, found: list) -> None:
         raise ValueError(f"the network in {path!r} must have one {what}, it has {shapes}")
 
 
-def _input_shape(path: str, spec, axes: str) -> tuple[int | None, ...]:
+def _input_shape(
+    path: str, spec: tf.TensorSpec | keras.KerasTensor, axes: str
+) -> tuple[int | None, ...]:
     shape = tuple(spec.shape)
     if len(shape) != 1 + len(axes.split(",")) or not tf.as_dtype(spec.dtype).is_floating:
         what = "images" if axes == "H, W, C" else "examples"
