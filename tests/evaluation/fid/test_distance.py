@@ -8,8 +8,8 @@ from tf_sigma_vae.evaluation.fid.statistics import Statistics
 # Eigenvalues of a product of covariances are good to 1e-16 of the largest, and so their roots to
 # 1e-8 of it, where they vanish (full rank: far better).
 EXACT, ROOT_OF_ROUNDING = 1e-12, 1e-7
-# The mean of standard errors against a standard deviation of 300 sets, good to 1 / sqrt(600) or
-# 4 %; three times that, and some for terms of higher order.
+# The mean of standard errors against a standard deviation of 1,100 sets of an excess kurtosis of up
+# to 0.7, good to sqrt(2.7 / 4,400) or 2.5 %; six times that.
 ERROR_TOLERANCE = 0.15
 
 
@@ -49,7 +49,7 @@ def test_two_by_two_covariances_that_do_not_commute_have_a_closed_form():
     assert found == pytest.approx(expected, rel=EXACT)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_eigenvalues_agree_with_the_matrix_square_root_of_scipy(seed):
     first, second = random_features(40, 12, seed), random_features(60, 12, seed + 10) + 0.3
     covariances = [np.cov(features.T) for features in (first, second)]
@@ -74,22 +74,23 @@ def test_a_scaling_is_exact_also_with_fewer_examples_than_features(num_examples)
     assert between(features, 3.0 * features) == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_covariances_on_orthogonal_spaces_have_the_sum_of_their_traces(seed):
     # The product of the covariances vanishes but for rounding, of either sign.
     first, second = np.zeros((2, 6, 7))
     first[:, :3], second[:, 3:] = random_features(6, 3, seed), random_features(6, 4, seed)
-    rotation, _ = np.linalg.qr(random_features(7, 7, seed))
+    normal = np.arange(1.0, 8.0)
+    rotation = np.eye(7) - 2.0 * np.outer(normal, normal) / (normal @ normal)
     first, second = first @ rotation, second @ rotation
     expected = np.sum((first.mean(axis=0) - second.mean(axis=0)) ** 2)
     expected += np.trace(np.cov(first.T)) + np.trace(np.cov(second.T))
     assert between(first, second) == pytest.approx(expected, rel=ROOT_OF_ROUNDING)
 
 
-@pytest.mark.parametrize("num_examples", [2, 5, 29, 30, 31, 200])
-@pytest.mark.parametrize("seed", range(4))
-def test_identical_sets_have_no_distance_but_rounding_and_never_a_negative_one(num_examples, seed):
-    features = random_features(num_examples, size=30, seed=seed)
+# Fewer than the 30 features, as many, and more: rounding may make eigenvalues of either sign.
+@pytest.mark.parametrize("num_examples", [2, 5, 30, 31, 200])
+def test_identical_sets_have_no_distance_but_rounding_and_never_a_negative_one(num_examples):
+    features = random_features(num_examples, size=30)
     found = between(features, features.copy())
     scale = np.trace(np.cov(features.T))
     assert 0.0 <= found < 30 * ROOT_OF_ROUNDING * scale
@@ -137,7 +138,7 @@ def skewed_pair(rng, first_size=300, second_size=200, scale=1.5, shift=0.5):
 @pytest.mark.parametrize("options", [(300, 200, 1.5, 0.5), (150, 1000, 3.0, -4.0)])
 def test_standard_error_is_the_spread_over_sets(options):
     rng = np.random.default_rng(0)
-    found = [estimated(*skewed_pair(rng, *options)) for _ in range(300)]
+    found = [estimated(*skewed_pair(rng, *options)) for _ in range(1100)]
     spread = np.std([estimate.value for estimate in found], ddof=1)
     error = np.mean([estimate.standard_error for estimate in found])
     assert error == pytest.approx(spread, rel=ERROR_TOLERANCE)
@@ -146,10 +147,10 @@ def test_standard_error_is_the_spread_over_sets(options):
 def test_standard_error_agrees_with_the_jackknife_which_shares_nothing_with_it():
     first, second = skewed_pair(np.random.default_rng(1), 3000, 2000)
     statistics = [Statistics.from_features(features) for features in (first, second)]
-    jackknife = distance.extrapolated_frechet(*statistics, first, second, num_blocks=200)
-    # 200 blocks: 1 / sqrt(400) = 5 %.
+    jackknife = distance.extrapolated_frechet(*statistics, first, second, num_blocks=1000)
+    # 1,000 blocks of skewed features: 3 %, six times that.
     found = estimated(first, second).standard_error
-    assert found == pytest.approx(jackknife.standard_error, rel=ERROR_TOLERANCE)
+    assert found == pytest.approx(jackknife.standard_error, rel=0.2)
 
 
 @pytest.mark.parametrize("num_examples", [3, 8, 40])
