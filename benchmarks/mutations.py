@@ -31,6 +31,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -139,7 +140,7 @@ class Copy:
         return None, stages[-1][0]
 
     @contextlib.contextmanager
-    def _applied(self, mutant: _mutants.Mutant):
+    def _applied(self, mutant: _mutants.Mutant) -> Iterator[None]:
         """Makes the mistake, and undoes it at the end."""
         file, original = self.root / mutant.path, self.scratch / "original"
         self.scratch.mkdir(exist_ok=True)
@@ -262,8 +263,8 @@ class Record:
 
     def unconfirmed(self) -> list[str]:
         """Returns the tests that noticed something and were not run without a mutant yet."""
-        found = {result.noticed_by for result in self.results.values()}
-        return sorted(found - self.sound - {None, HANG, CRASH, BROKEN_IMPORT})
+        found = {one.noticed_by for one in self.results.values() if one.noticed_by is not None}
+        return sorted(found - self.sound - {HANG, CRASH, BROKEN_IMPORT})
 
     def confirm(self, tests: list[str], failing: set[str]) -> None:
         """Notes which tests fail without a mutant, and forgets what they noticed."""
@@ -306,8 +307,8 @@ def table(mutants: list[_mutants.Mutant], results: dict[str, Result]) -> str:
     for title, key in (("folder", "folder"), ("kind", "kind")):
         groups: dict[str, list[bool]] = {}
         for mutant in mutants:
-            noticed = results[mutant.name].noticed_by is not None
-            groups.setdefault(getattr(mutant, key), []).append(noticed)
+            is_noticed = results[mutant.name].noticed_by is not None
+            groups.setdefault(getattr(mutant, key), []).append(is_noticed)
         lines += [f"{title:28} {'noticed':>8}"]
         for name, noticed in sorted(groups.items()):
             lines.append(f"{name:28} {f'{sum(noticed)}/{len(noticed)}':>8}")
@@ -409,7 +410,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def main():
+def main() -> None:
     """Tries the mutants and prints the table."""
     args = parse_args()
     about = {"root": str(args.root), "suite": args.suite}
