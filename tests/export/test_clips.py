@@ -8,10 +8,11 @@ import pytest
 import tensorflow as tf
 
 from tests._models import TINY_OPTIONS
+from tests._representatives import REPRESENTATIVES
 from tests._videos import CONTEXT, FRAME, tiny_svg, videos
 from tests.cli._in_process import Command
 from tests.export import _audit
-from tf_sigma_vae import build, models, plugins
+from tf_sigma_vae import build, models
 from tf_sigma_vae.cli import export
 from tf_sigma_vae.config import Config
 from tf_sigma_vae.evaluation.runs import FinishedRun
@@ -238,8 +239,8 @@ def test_a_length_is_refused_for_a_model_of_images(tmp_path, command):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("likelihood", plugins.names("likelihoods"))
-def test_every_likelihood_is_served_as_python_answers(likelihood, tmp_path):
+@pytest.mark.parametrize("likelihood", REPRESENTATIVES)
+def test_every_kind_of_likelihood_is_served_as_python_answers(likelihood, tmp_path):
     made, x = tiny_svg(likelihood), clips()
     made.calibrate(x)
     functions = made.signatures([1.0, 2.0], NUM_FRAMES, validation_frames=CLIP)
