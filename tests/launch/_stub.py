@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 
 # Far above what any of these tests takes: a bound, not an expectation.
-SECONDS = 20
+SECONDS = 40
 # What a process that got SIGKILL may take to be gone; far below the 60 s that a stub rests.
-_MOMENT = 2
+_MOMENT = 20
 
 # Files of a start are named <worker>-<start>.<what>; the pid is written last.
 _STUB = r"""#!/usr/bin/env bash

@@ -69,9 +69,8 @@ def test_what_is_given_goes_before_what_the_script_says(scene, launch_folder):
     assert found[-1] == "--extractor=net.keras"
 
 
-@pytest.mark.parametrize("code", [0, 1, 42])
-def test_the_exit_code_is_that_of_the_sweep(scene, launch_folder, code):
-    assert scene.run(script(launch_folder, "figure9"), CODE=str(code)) == code
+def test_the_exit_code_is_that_of_the_sweep(scene, launch_folder):
+    assert scene.run(script(launch_folder, "figure9"), CODE="42") == 42
 
 
 def test_a_stop_reaches_the_sweep(scene, launch_folder):

@@ -37,11 +37,11 @@ def export_dir(tmp_path):
 
 @pytest.fixture
 def ports():
-    """Two ports that nothing listens on."""
+    """Two ports that nothing listens on: bound as long as the test runs, that nobody takes them."""
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
+        yield one.getsockname()[1], other.getsockname()[1]
 
 
 @pytest.fixture
@@ -160,11 +160,14 @@ def test_it_is_ready_when_the_model_is_available_and_says_how_to_ask(server, exp
     assert json.loads(body) == {"signature_name": "sample", "inputs": {"seed": [[0, 1]]}}
 
 
-@pytest.mark.parametrize("ready", [True, False])
 @pytest.mark.parametrize(
-    ("number", "send"),
-    # A terminal sends its Ctrl-C to all that run in it.
-    [(signal.SIGTERM, os.kill), (signal.SIGHUP, os.kill), (signal.SIGINT, os.killpg)],
+    ("number", "send", "ready"),
+    [
+        (signal.SIGTERM, os.kill, True),
+        (signal.SIGHUP, os.kill, False),
+        # A terminal sends its Ctrl-C to all that run in it.
+        (signal.SIGINT, os.killpg, True),
+    ],
 )
 def test_signal_ends_the_server_once_and_its_exit_code_is_the_scripts(
     server, export_dir, number, send, ready

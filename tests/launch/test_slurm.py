@@ -28,14 +28,14 @@ def submit(stage, launch_folder):
     return run
 
 
-@pytest.mark.parametrize("code", [42, 134, 137])
+@pytest.mark.parametrize("code", [42, 137])
 def test_a_run_that_is_not_finished_is_queued_again(submit, code):
     exit_code, requests, _, output = submit(code, "--workdir=w")
     assert (exit_code, requests) == (code, "requeue 17")
     assert f"exit code {code}" in output
 
 
-@pytest.mark.parametrize("code", [0, 1, 127])
+@pytest.mark.parametrize("code", [0, 1])
 def test_an_end_or_an_error_is_not_queued_again(submit, code):
     assert submit(code, "--workdir=w")[:2] == (code, None)
 
@@ -58,9 +58,7 @@ def test_every_task_is_a_worker_with_the_flags(submit):
     assert "--cpus-per-task=6" in command
 
 
-@pytest.mark.parametrize(
-    ("code", "told"), [(0, 0), (1, 100), (2, 100), (127, 100), (42, 42), (137, 137)]
-)
+@pytest.mark.parametrize(("code", "told"), [(0, 0), (1, 100), (127, 100), (42, 42), (137, 137)])
 def test_an_error_of_one_worker_outweighs_the_others_42(submit, tmp_path, code, told):
     # srun tells the highest code of its tasks, and the others of a worker in error leave with 42.
     _, _, command, _ = submit(0, "--workdir=w")

@@ -33,18 +33,16 @@ def test_flags_are_passed_on_as_they_are(make_scene, launch_folder, name):
     assert start.args == [STRATEGY[name], "--workdir=w", "--config.num_epochs=3", "a b"]
 
 
-@pytest.mark.parametrize("name", STRATEGY)
-def test_a_killed_run_goes_on(make_scene, launch_folder, name):
+def test_a_killed_run_goes_on(make_scene, launch_folder):
     scene = make_scene('[ "$start" != 0-1 ] || kill -KILL "$$"')
-    assert scene.run(launch_folder / name, "--workdir=w") == 0
+    assert scene.run(launch_folder / "local.sh", "--workdir=w") == 0
     first, second = scene.starts()
     assert first.args == second.args
     assert f"exit code {KILLED}: restart 1 of" in scene.output()
     assert scene.survivors() == []
 
 
-@pytest.mark.parametrize("code", [1, 2, 127])
-@pytest.mark.parametrize("name", STRATEGY)
+@pytest.mark.parametrize(("name", "code"), [("local.sh", 127), ("container_entry.sh", 1)])
 def test_an_error_is_not_restarted(make_scene, launch_folder, name, code):
     scene = make_scene(f"exit {code}")
     assert scene.run(launch_folder / name, "--workdir=w") == code
@@ -60,7 +58,7 @@ def test_only_a_container_is_restarted_on_42(make_scene, launch_folder, name, st
     assert len(scene.starts()) == starts
 
 
-@pytest.mark.parametrize("name", STRATEGY)
+@pytest.mark.parametrize("name", ["local.sh", "container_entry.sh"])
 def test_a_signal_stops_and_is_passed_on_once(make_scene, launch_folder, name):
     scene = make_scene("rest")
     scene.launch(launch_folder / name, "--workdir=w")
@@ -102,11 +100,10 @@ def test_restarts_are_bounded(make_scene, launch_folder):
     assert scene.survivors() == []
 
 
-@pytest.mark.parametrize("gpus", [0, 1])
-def test_several_gpus_are_needed_for_multi_gpu(make_scene, launch_folder, gpus):
-    scene = make_scene("exit 0", gpus)
+def test_several_gpus_are_needed_for_multi_gpu(make_scene, launch_folder):
+    scene = make_scene("exit 0", gpus=1)
     assert scene.run(launch_folder / "multi_gpu.sh", "--workdir=w") == 1
-    assert f"TensorFlow sees {gpus} GPUs here, two are needed" in scene.output()
+    assert "TensorFlow sees 1 GPUs here, two are needed" in scene.output()
     assert "launch/local.sh" in scene.output()
     assert scene.starts() == []
 
