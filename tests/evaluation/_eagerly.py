@@ -2,23 +2,31 @@
 
 import contextlib
 import functools
+import warnings
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tf_sigma_vae import data, rows
 
 
 @contextlib.contextmanager
 def eagerly():
-    """Within it the functions of batches run op by op, and equal images share one dataset.
+    """Within it functions run op by op, and equal images share one dataset.
 
     Most of the time of a small evaluation goes into graphs: of its figures, and of its batches.
     """
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        # Datasets compile their functions all the same, which is well.
+        warnings.filterwarnings("ignore", ".* does not apply to tf.data functions")
         patch.setattr(rows, "over_replicas", lambda strategy, function, *_, **__: function)
         patch.setattr(data, "evaluation_batches", _kept_batches)
-        yield
+        tf.config.run_functions_eagerly(True)
+        try:
+            yield
+        finally:
+            tf.config.run_functions_eagerly(False)
 
 
 def _kept_batches(images, **options):

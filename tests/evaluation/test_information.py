@@ -9,6 +9,7 @@ import tensorflow_probability as tfp
 from scipy.special import logsumexp
 
 from tests._models import IMAGE_SHAPE, LATENT_SIZE, set_weights, tiny_vae
+from tests.evaluation._eagerly import eagerly
 from tf_sigma_vae import models
 from tf_sigma_vae.evaluation import activity, information
 from tf_sigma_vae.evaluation._posteriors import Draws
@@ -123,7 +124,7 @@ def test_information_does_not_depend_on_where_narrow_posteriors_lie():
             assert shifted == pytest.approx(bound.value, rel=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_information_and_marginal_kl_sum_to_the_rate_of_the_sample(seed):
     found = information.posterior_information(*draws(seed=seed))
     assert found.mutual_information.bounds["rate"][:2] == pytest.approx(
@@ -310,8 +311,9 @@ def test_the_draws_of_a_model_are_those_of_its_elbo(model, output):
 
 
 def test_the_information_of_a_model_is_that_of_its_draws(model, output):
-    found = information.model_information(model, levels(), global_batch_size=16)
-    draws_alone = information.posterior_draws(model, levels(), global_batch_size=16)
+    with eagerly():
+        found = information.model_information(model, levels(), global_batch_size=16)
+        draws_alone = information.posterior_draws(model, levels(), global_batch_size=16)
     expected = information.posterior_information(*draws_alone, seed=3)
     assert information.to_dict(found) == information.to_dict(expected)
     rate = output.rate.numpy().astype(np.float64)

@@ -7,6 +7,7 @@ import pytest
 
 from tests._models import set_weights
 from tests.cli._finished_run import finished_run
+from tests.evaluation._eagerly import eagerly
 from tests.evaluation.fid._networks import Averages
 from tf_sigma_vae.cli import evaluate as evaluate_command
 from tf_sigma_vae.evaluation import image_measures, measures
@@ -41,23 +42,20 @@ def path(measured, tmp_path):
 
 
 def obtain(path, name, options=OPTIONS, **more):
-    return measures.obtain(FinishedRun(path), name, options, Averages(), **more)
+    with eagerly():
+        return measures.obtain(FinishedRun(path), name, options, Averages(), **more)
 
 
 @pytest.fixture
 def made(monkeypatch):
-    """Names of the measures that were made and not read."""
+    """Names of the measures that were asked for anew; they are not made."""
     names = []
 
-    def counted(name, measure):
-        def call(*arguments):
-            names.append(name)
-            return measure(*arguments)
+    def counted(name):
+        return lambda *arguments: names.append(name) or {"metrics": {}, "protocol": {}}
 
-        return call
-
-    for name, measure in list(image_measures.MEASURES.items()):
-        monkeypatch.setitem(image_measures.MEASURES, name, counted(name, measure))
+    for name in list(image_measures.MEASURES):
+        monkeypatch.setitem(image_measures.MEASURES, name, counted(name))
     return names
 
 
@@ -129,10 +127,10 @@ def test_distances_of_another_network_are_made_anew(path):
     assert measures.stored(run, "distances", OPTIONS, other.extraction) is not None
 
 
-def test_a_record_of_another_model_is_made_anew(path, measured, made):
+def test_a_record_of_another_model_is_made_anew(path, made):
     model = FinishedRun(path).model()
     set_weights(model, seed=5, scale=0.8).save(os.path.join(path, "model.keras"))
-    assert obtain(path, "information") != measured[1]["information"]
+    obtain(path, "information")
     assert made == ["information"]
 
 
@@ -157,7 +155,8 @@ def test_numbers_above_the_split_mean_all_of_it():
 
 
 def test_the_file_of_the_evaluation_command_is_taken(path, made):
-    evaluate_command.evaluate([path], num_samples=2, num_examples=20)
+    with eagerly():
+        evaluate_command.evaluate([path], num_samples=2, num_examples=20)
     found = obtain(path, "evaluation")
     assert made == []
     assert found["metrics"]["elbo"]["unit"] == "nats"

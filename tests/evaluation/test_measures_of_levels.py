@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from tests.evaluation._eagerly import eagerly
 from tests.evaluation._hierarchies import finished_hierarchy, hierarchy, unit_interval
 from tf_sigma_vae.evaluation import image_measures, information, measures
 from tf_sigma_vae.evaluation.runs import FinishedRun
@@ -19,7 +20,8 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def record(run):
-    return measures.obtain(run, "information", OPTIONS)
+    with eagerly():
+        return measures.obtain(run, "information", OPTIONS)
 
 
 def test_the_information_is_of_the_top_level_and_its_record_says_so(run, record):
