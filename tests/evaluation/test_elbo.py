@@ -23,7 +23,7 @@ def scores(loc, scale, x):
 
 
 def test_the_terms_are_those_of_the_model():
-    output = vae("gaussian_optimal")(images(BATCH_SIZE))
+    output = set_weights(tiny_vae())(images(BATCH_SIZE))
     found = elbo.terms(output)
     assert list(found) == ["elbo", "rate", "distortion"]
     np.testing.assert_array_equal(found["rate"], output.rate)
@@ -42,15 +42,8 @@ def test_the_batch_scale_is_the_error_of_the_batch():
     np.testing.assert_allclose(
         found["elbo_batch_scale"], expected - output.rate.numpy(), rtol=ROUNDING
     )
-
-
-@pytest.mark.parametrize("name", ["gaussian_optimal", "gaussian_optimal_per_image"])
-def test_the_scale_of_the_data_never_scores_worse_than_the_stored_one(name):
-    model, x = vae(name), images(BATCH_SIZE)
-    output = model(x)
-    found = elbo.plug_in_terms(model.likelihood, output, x)
-    (plug_in,) = (value for key, value in found.items() if key.startswith("elbo"))
-    assert np.mean(plug_in) > np.mean(elbo.terms(output)["elbo"])
+    # No scale that the images share scores better.
+    assert np.mean(found["elbo_batch_scale"]) > np.mean(elbo.terms(output)["elbo"])
 
 
 def test_the_image_scale_is_the_error_of_each_image():
@@ -63,9 +56,10 @@ def test_the_image_scale_is_the_error_of_each_image():
     np.testing.assert_allclose(
         -found["distortion_image_scale"], scores(loc, scale, x), rtol=ROUNDING
     )
+    assert np.all(found["elbo_image_scale"] > elbo.terms(output)["elbo"])
 
 
-@pytest.mark.parametrize("name", ["gaussian_fixed", "gaussian_shared", "gaussian_per_pixel"])
+@pytest.mark.parametrize("name", ["gaussian_fixed", "gaussian_per_pixel"])
 def test_a_scale_that_is_not_analytic_has_no_plug_in(name):
-    model, x = vae(name), images(BATCH_SIZE)
+    model, x = set_weights(tiny_vae(name)), images(BATCH_SIZE)
     assert elbo.plug_in_terms(model.likelihood, model(x), x) == {}
