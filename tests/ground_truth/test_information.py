@@ -18,25 +18,33 @@ from tf_sigma_vae.evaluation._mixture import moment_bound
 from tf_sigma_vae.likelihoods import GaussianFixed
 
 INTERVALS = ("mutual_information", "marginal_kl", "total_correlation", "dimension_kl")
-NUM_STANDARD_ERRORS = 4.0
+# Some hundred bounds and means are tried: if all hold in expectation, one fails in less than 1e-6
+# runs. An interval of the package itself holds the truth in 95 % of the cases and no more.
+NUM_STANDARD_ERRORS = 6.0
 NUM_REPEATS = 200
-# Standard errors are themselves estimated: from 200 repeats of the truth to 5 %, and each from 100
-# examples of a skewed law. The jackknife errs on the large side.
-SMALLEST_RATIO, LARGEST_RATIO = 0.85, 1.4
+# Of the root of the mean of squared errors to the spread, which is from 1, where the jackknife is
+# exact, to 1.45, by 2,000 repeats. Of 200 repeats the spread of a law of excess kurtosis 3, the
+# largest found, has a relative error of 8 %. `tests/evaluation` compares the errors themselves with
+# those of leaving out each example.
+SMALLEST_RATIO, LARGEST_RATIO = 0.7, 2.0
+# Of an exact binomial test, of which a dozen are made.
+SMALLEST_P_VALUE = 5e-8
+BELOW_INFORMATION = {"inclusive"}
+"""Bounds of I(x; z) from below; the others are above it, and of all else it is the reverse."""
 
 
 class Linear:
     """Linear Gaussian posteriors and the truth about them."""
 
-    def __init__(self, covariance, scale, mean=0.0):
-        """Posterior means of this mean and covariance; standard deviations `[L]`."""
-        self.covariance, self.scale = np.asarray(covariance, float), np.asarray(scale, float)
+    def __init__(self, loadings, scale, mean=0.0):
+        """Posterior means `mean + loadings u` of normal `u`; standard deviations `[L]`."""
+        self.loadings, self.scale = np.asarray(loadings, float), np.asarray(scale, float)
+        self.covariance = self.loadings @ self.loadings.T
         self.mean = np.broadcast_to(np.asarray(mean, float), self.scale.shape)
-        self.root = np.linalg.cholesky(self.covariance)
 
     def draws(self, num_examples, seed):
         rng = np.random.default_rng(seed)
-        loc = self.mean + rng.normal(size=(num_examples, len(self.scale))) @ self.root.T
+        loc = self.mean + rng.normal(size=(num_examples, self.loadings.shape[1])) @ self.loadings.T
         return (
             loc,
             np.broadcast_to(self.scale, loc.shape),
@@ -60,7 +68,8 @@ class Linear:
 def standard(latent_size, nats):
     """Posteriors of equal widths whose aggregate is the prior, with this much information."""
     variance = np.exp(-2.0 * nats / latent_size)
-    return Linear((1.0 - variance) * np.eye(latent_size), np.full(latent_size, variance**0.5))
+    loadings = np.sqrt(1.0 - variance) * np.eye(latent_size)
+    return Linear(loadings, np.full(latent_size, variance**0.5))
 
 
 def correlated(latent_size, seed=0):
@@ -68,7 +77,20 @@ def correlated(latent_size, seed=0):
     rng = np.random.default_rng(seed)
     mixing = rng.normal(size=(latent_size, latent_size)) / np.sqrt(latent_size)
     mean = np.linspace(-0.5, 0.5, latent_size)
-    return Linear(mixing @ mixing.T + 0.2, np.linspace(0.3, 0.9, latent_size), mean)
+    # A factor that all dimensions share.
+    loadings = np.concatenate([mixing, np.full((latent_size, 1), np.sqrt(0.2))], axis=1)
+    return Linear(loadings, np.linspace(0.3, 0.9, latent_size), mean)
+
+
+def require_bounds_on_their_sides(found, truth):
+    """Every bound is on its side of the truth, but for the error that it states."""
+    for name, value in truth.items():
+        for bound, estimate in getattr(found, name).bounds.items():
+            is_below = (bound in BELOW_INFORMATION) == (name == "mutual_information")
+            excess = (estimate.value - value) * (1.0 if is_below else -1.0)
+            # Rounding of truths of 0.
+            slack = NUM_STANDARD_ERRORS * estimate.standard_error + 1e-9
+            assert excess <= slack, (name, bound)
 
 
 @pytest.mark.parametrize(
@@ -84,12 +106,9 @@ def correlated(latent_size, seed=0):
     ],
     ids=["1d", "1d_narrow", "5d", "5d_saturated", "2d_off", "6d_off", "20d_off"],
 )
-def test_intervals_hold_the_truth(model):
+def test_bounds_are_on_their_sides_of_the_truth(model):
     found = information.posterior_information(*model.draws(500, seed=0))
-    for name, truth in model.truth().items():
-        interval = getattr(found, name)
-        # Rounding of truths of 0.
-        assert interval.lower - 1e-9 <= truth <= interval.upper + 1e-9, name
+    require_bounds_on_their_sides(found, model.truth())
 
 
 def test_bounds_are_close_where_examples_suffice():
@@ -100,7 +119,9 @@ def test_bounds_are_close_where_examples_suffice():
     for name in INTERVALS:
         for bound, (value, error, _) in getattr(found, name).bounds.items():
             if bound in ("inclusive", "leave_one_out"):
-                assert value == pytest.approx(truth[name], abs=0.05 + 3 * error), (name, bound)
+                # The gap in expectation is half of 0.05 and less.
+                slack = 0.05 + NUM_STANDARD_ERRORS * error
+                assert value == pytest.approx(truth[name], abs=slack), (name, bound)
 
 
 def test_at_the_size_of_images_the_usual_estimate_fails_and_the_interval_does_not():
@@ -112,31 +133,41 @@ def test_at_the_size_of_images_the_usual_estimate_fails_and_the_interval_does_no
     assert naive.standard_error < 1e-3
     assert found.marginal_kl.bounds["inclusive"].value > 25.0
     assert found.saturated
-    assert found.mutual_information.lower <= 32.2 <= found.mutual_information.upper
-    # Above, the moments hold it: the leave-one-out mixture knows nothing either.
-    assert found.mutual_information.upper < 33.0
-    assert found.mutual_information.bounds["leave_one_out"].value > 60.0
+    require_bounds_on_their_sides(found, model.truth())
+    # Above, the rate and the moments hold it: the leave-one-out mixture knows nothing either.
+    for bound in ("rate", "moment"):
+        value, error, _ = found.mutual_information.bounds[bound]
+        assert value == pytest.approx(32.2, abs=NUM_STANDARD_ERRORS * error), bound
+        assert error < 0.2
+    assert found.mutual_information.upper < 34.0
+    assert found.mutual_information.bounds["leave_one_out"].value > 50.0
     # The marginal KL is 0 in truth.
-    moment = found.marginal_kl.bounds["moment"]
-    assert moment.value == pytest.approx(0.0, abs=0.05)
-    assert found.marginal_kl.lower == 0.0
+    value, error, _ = found.marginal_kl.bounds["moment"]
+    assert value == pytest.approx(0.0, abs=NUM_STANDARD_ERRORS * error)
+    assert error < 0.05
 
 
 def test_saturated_posteriors_off_the_prior_have_a_marginal_kl_all_the_same():
-    narrow = Linear(np.diag([2.0, 0.3] * 10), np.full(20, 0.1), np.full(20, 0.3))
+    narrow = Linear(np.diag(np.sqrt([2.0, 0.3] * 10)), np.full(20, 0.1), np.full(20, 0.3))
     found = information.posterior_information(*narrow.draws(500, seed=0))
     truth = narrow.truth()["marginal_kl"]
     assert found.saturated
+    require_bounds_on_their_sides(found, narrow.truth())
     assert found.marginal_kl.bounds["leave_one_out"].value < 0.0
-    assert 0.8 * truth < found.marginal_kl.lower < truth < found.marginal_kl.upper
+    moment = found.marginal_kl.bounds["moment"]
+    assert abs(moment.value - truth) < NUM_STANDARD_ERRORS * moment.standard_error
+    assert moment.standard_error < 0.1 * truth
 
 
 def test_the_exact_posterior_of_probabilistic_pca_through_a_model():
     shape, scale = (4, 6, 3), 0.1
     num_dims, latent_size = int(np.prod(shape)), 3
     rng = np.random.default_rng(0)
-    # Small enough to stay inside the range of grey levels, whose rounding is small noise.
-    loadings = np.linalg.qr(rng.normal(size=(num_dims, latent_size)))[0] * [0.9, 0.7, 0.5]
+    # Orthogonal, of a discrete cosine transform, and small enough to stay inside the range of gray
+    # levels, whose rounding is small noise.
+    places, orders = np.arange(num_dims)[:, np.newaxis] + 0.5, np.arange(1, latent_size + 1)
+    waves = np.sqrt(2.0 / num_dims) * np.cos(np.pi / num_dims * places * orders)
+    loadings = waves * [0.9, 0.7, 0.5]
     variance = scale**2 / (np.sum(loadings**2, axis=0) + scale**2)
     mean = np.full(num_dims, 0.5)
     model = tiny_vae(
@@ -152,10 +183,12 @@ def test_the_exact_posterior_of_probabilistic_pca_through_a_model():
     images = np.clip(np.round(255 * (x + mean)), 0, 255).astype(np.uint8).reshape(-1, *shape)
     found = information.model_information(model, images)
     truth = -0.5 * np.log(variance).sum()
-    assert found.mutual_information.lower < truth < found.mutual_information.upper
-    assert found.mutual_information.bounds["rate"].value == pytest.approx(truth, abs=0.2)
-    assert found.marginal_kl.lower < 0.02
-    assert found.total_correlation.lower < 0.02
+    no_mismatch = dict.fromkeys(INTERVALS[1:], 0.0)
+    require_bounds_on_their_sides(found, {"mutual_information": truth, **no_mismatch})
+    value, error, _ = found.mutual_information.bounds["rate"]
+    # Rounding to gray levels adds 1 / (12 * 255^2) to a variance of 0.01, which is nothing.
+    assert value == pytest.approx(truth, abs=NUM_STANDARD_ERRORS * error)
+    assert error < 0.1
     assert found.active_units.value == latent_size
 
 
@@ -199,11 +232,12 @@ def test_an_aggregate_of_three_posteriors_is_measured(width):
     found = information.posterior_information(*clusters(600, width, seed=0))
     truth = clusters_truth(width)
     assert not found.saturated
-    for name, expected in truth.items():
+    require_bounds_on_their_sides(found, truth)
+    for name in truth:
         interval = getattr(found, name)
-        assert interval.lower <= expected <= interval.upper, name
-        # Far apart, z tells the kind and nothing else: I = log 3 = 1.0986.
-        assert interval.upper - interval.lower < 0.4
+        # Found: 0.30 and less, nearly all of it standard errors.
+        assert interval.upper - interval.lower < 0.5, name
+    # Far apart, z tells the kind and nothing else: I = log 3 = 1.0986.
     if width == 0.02:
         assert truth["mutual_information"] == pytest.approx(np.log(3), abs=1e-6)
         assert truth["total_correlation"] == pytest.approx(np.log(3), abs=1e-6)
@@ -234,32 +268,41 @@ def test_standard_errors_are_the_spread_over_samples(repeats, name):
             spread = found[:, 0].std(ddof=1)
             ratio = np.sqrt(np.mean(found[:, 1] ** 2)) / spread
             assert SMALLEST_RATIO < ratio < LARGEST_RATIO, (quantity, bound)
-            # Two standard errors around an estimate hold what it estimates.
-            covered = np.abs(found[:, 0] - found[:, 0].mean()) < 2.0 * found[:, 1]
-            assert covered.mean() > 0.9, (quantity, bound)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "smallest", "largest"), [("off", 0.85, 1.2), ("far", 1.2, 1.6), ("near", 1.2, 1.6)]
+    ("model", "smallest", "largest"),
+    [(correlated(3), 0.9, 1.1), (standard(2, 1.5), 1.3, 1.6)],
+    ids=["off", "prior"],
 )
 def test_the_error_of_the_moments_is_too_large_where_the_aggregate_is_the_prior(
-    repeats, name, smallest, largest
+    model, smallest, largest
 ):
-    # There the first order vanishes in truth and not in the estimate: by the second, sqrt(2).
-    found = np.array([r.marginal_kl.bounds["moment"][:2] for r in repeats[name][1]])
-    ratio = np.sqrt(np.mean(found[:, 1] ** 2)) / found[:, 0].std(ddof=1)
-    assert smallest < ratio < largest
+    # There the first order vanishes in truth and not in the estimate: by the second, sqrt(2). The
+    # ratio of 4,000 repeats has a relative error of 1.4 %.
+    found = []
+    for seed in range(4000):
+        values = moment_bound(*model.draws(100, seed)[:2])
+        found.append([values[0], np.sqrt(99) * values[1:].std()])
+    value, error = np.array(found).T
+    assert smallest < np.sqrt(np.mean(error**2)) / value.std(ddof=1) < largest
 
 
 @pytest.mark.parametrize("name", ["far", "near", "off"])
 def test_bounds_hold_in_expectation(repeats, name):
     truth, records = repeats[name]
+    latent_size = len(records[0].rate_by_dimension)
+    # What is left of the bias of the moments, whose first order is subtracted.
+    remainder = 2.0 * latent_size / 100 * latent_size * (latent_size + 3) / (4 * 100)
     order = {"mutual_information": 1.0, "marginal_kl": -1.0}
     for quantity, sign in order.items():
         for bound, side in (("inclusive", 1.0), ("leave_one_out", -1.0), ("moment", -1.0)):
             found = np.array([getattr(r, quantity).bounds[bound].value for r in records])
             short = sign * side * (truth[quantity] - found)
-            assert short.mean() > -NUM_STANDARD_ERRORS * scipy.stats.sem(short), (quantity, bound)
+            slack = NUM_STANDARD_ERRORS * scipy.stats.sem(short)
+            slack += remainder if bound == "moment" else 0.0
+            assert short.mean() > -slack, (quantity, bound)
 
 
 @pytest.mark.parametrize("name", ["far", "near", "off"])
@@ -267,9 +310,11 @@ def test_intervals_hold_the_truth_as_often_as_they_say(repeats, name):
     truth, records = repeats[name]
     for quantity in INTERVALS:
         intervals = np.array([getattr(r, quantity)[:2] for r in records])
-        inside = (intervals[:, 0] <= truth[quantity]) & (truth[quantity] <= intervals[:, 1])
-        chance = np.sqrt(information.CONFIDENCE * (1 - information.CONFIDENCE) / NUM_REPEATS)
-        assert inside.mean() >= information.CONFIDENCE - 2.0 * chance, quantity
+        inside = (intervals[:, 0] - 1e-9 <= truth[quantity]) & (
+            truth[quantity] <= intervals[:, 1] + 1e-9
+        )
+        law = scipy.stats.binom(NUM_REPEATS, information.CONFIDENCE)
+        assert law.cdf(inside.sum()) > SMALLEST_P_VALUE, quantity
 
 
 def naive_moments(loc, scale):
