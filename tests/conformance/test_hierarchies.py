@@ -1,7 +1,7 @@
-"""Every likelihood on levels of latents: saved, loaded, exported, in bfloat16, on replicas, by XLA.
+"""Likelihoods on levels of latents: saved, loaded, exported, in bfloat16, on replicas.
 
 They take minutes and are slow; by default `gaussian_optimal` on levels is in the modules that walk
-the networks. To compile a step, `test_xla` has all of them.
+the networks. `test_xla` compiles a step.
 """
 
 import keras
@@ -11,13 +11,13 @@ import tensorflow as tf
 
 from tests._models import images, tiny_vae
 from tests._printed import printed_by
+from tests._representatives import REPRESENTATIVES
 from tests.conformance.test_replicas import FLOAT32, require_small
-from tf_sigma_vae import distributions, models, plugins
+from tf_sigma_vae import distributions, models
 from tf_sigma_vae.export import precision
 
 SHAPE = (8, 10, 3)
 BATCH = 4
-LIKELIHOODS = plugins.names("likelihoods")
 
 pytestmark = pytest.mark.slow
 # As elsewhere, but that the gradient of a normalised kernel's direction is the small rest of two
@@ -44,7 +44,7 @@ def trained():
     return model_of
 
 
-@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_training_in_bfloat16_is_finite_and_rates_are_float32(trained, name):
     model, history = trained(name)
     assert {"loss", "elbo", "rate", "rate_level_0", "rate_level_1"} <= set(history)
@@ -54,7 +54,7 @@ def test_training_in_bfloat16_is_finite_and_rates_are_float32(trained, name):
     assert model.top_down.compute_dtype == "bfloat16"
 
 
-@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_a_saved_model_scores_as_before(trained, name, tmp_path):
     model, _ = trained(name)
     model.save(tmp_path / "model.keras")
@@ -67,7 +67,7 @@ def test_a_saved_model_scores_as_before(trained, name, tmp_path):
     assert loaded.level_shapes == model.level_shapes
 
 
-@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_an_exported_model_decodes_to_the_same_distribution(trained, name, tmp_path):
     # As it is published: see there.
     model = precision.in_float32(trained(name)[0])
@@ -87,8 +87,7 @@ def test_an_exported_model_decodes_to_the_same_distribution(trained, name, tmp_p
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", LIKELIHOODS)
-def test_replicas_train_a_hierarchy_as_one_device_does(name):
-    case = f"{name} in levels"
+def test_replicas_train_a_hierarchy_as_one_device_does():
+    case = "gaussian_optimal in levels"
     found = printed_by("benchmarks._equality", "3", case)
     require_small(dict(found[case]), ON_REPLICAS)

@@ -21,7 +21,9 @@ LEVELS = (np.arange(GREY_LEVELS) / 255.0).astype(np.float32).reshape(-1, 1, 1, 1
 NORMALISED = 3e-6
 # A CDF near 1 is rounded by 1e-16, and a difference of two by twice that.
 STEP_ROUNDING = 1e-15
-SIGNIFICANCE = 1e-3
+# Of each of a dozen tests: a correct sampler fails one in less than 1e-6 runs.
+SIGNIFICANCE = 5e-8
+KINDS = ("random", "low", "high", "mixed")
 
 
 def _likelihood(name, **kwargs):
@@ -52,18 +54,19 @@ def _masses(head, params):
     return np.exp(head.bin_log_mass(head.distribution(tiled), LEVELS).numpy())
 
 
-@pytest.mark.parametrize("kind", ["random", "low", "high", "mixed"])
 @pytest.mark.parametrize("name", LIKELIHOODS)
-def test_masses_of_the_256_levels_are_the_steps_of_a_cdf_from_zero_to_one(name, kind):
+def test_masses_of_the_256_levels_are_the_steps_of_a_cdf_from_zero_to_one(name):
     head = _likelihood(name)
-    params = _params(head, kind)
-    masses = _masses(head, params)
-    assert masses.shape == (GREY_LEVELS,) and np.all(masses >= 0.0)
-    assert masses.sum() == pytest.approx(1.0, abs=NORMALISED)
-    cdf = head.grey_level_cdf(head.distribution(np.tile(params, (GREY_LEVELS, 1, 1, 1))), LEVELS)
-    levels = np.arange(GREY_LEVELS).reshape(-1, 1, 1, 1)
-    below, through = (cdf(k).numpy().reshape(-1) for k in (levels - 1, levels))
-    assert below[0] == 0.0 and through[-1] == 1.0
+    params = np.concatenate([_params(head, kind) for kind in KINDS])
+    distribution = head.distribution(np.repeat(params, GREY_LEVELS, axis=0))
+    x = np.tile(LEVELS, (len(KINDS), 1, 1, 1))
+    masses = np.exp(head.bin_log_mass(distribution, x).numpy()).reshape(-1, GREY_LEVELS)
+    assert masses.shape == (len(KINDS), GREY_LEVELS) and np.all(masses >= 0.0)
+    np.testing.assert_allclose(masses.sum(axis=1), 1.0, rtol=0, atol=NORMALISED)
+    cdf = head.grey_level_cdf(distribution, x)
+    levels = np.round(255.0 * x)
+    below, through = (cdf(k).numpy().reshape(masses.shape) for k in (levels - 1, levels))
+    assert np.all(below[:, 0] == 0.0) and np.all(through[:, -1] == 1.0)
     assert np.min(through - below) > -STEP_ROUNDING
     np.testing.assert_allclose(through - below, masses, atol=NORMALISED)
 
@@ -105,12 +108,13 @@ def test_samples_fall_on_the_levels_as_their_masses_say(name):
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
-@pytest.mark.parametrize("kind", ["low", "high", "mixed"])
-def test_gradients_at_extreme_decoder_outputs_are_finite(name, kind):
+def test_gradients_at_extreme_decoder_outputs_are_finite(name):
     head = _likelihood(name)
-    params = tf.Variable(np.tile(_params(head, kind), (GREY_LEVELS, 1, 1, 1)))
+    extremes = np.concatenate([_params(head, kind) for kind in KINDS[1:]])
+    params = tf.Variable(np.repeat(extremes, GREY_LEVELS, axis=0))
+    x = np.tile(LEVELS, (len(extremes), 1, 1, 1))
     with tf.GradientTape() as tape:
-        loss = -tf.reduce_mean(head.distribution(params, LEVELS, training=True).log_prob(LEVELS))
+        loss = -tf.reduce_mean(head.distribution(params, x, training=True).log_prob(x))
     gradients = tape.gradient(loss, [params, *head.trainable_weights])
     for tensor in (loss, *gradients):
         assert np.all(np.isfinite(tensor.numpy()))
@@ -137,17 +141,8 @@ def test_gradient_in_the_decoders_output_is_the_finite_difference(name):
     assert slope == pytest.approx(numeric, rel=5e-3, abs=5e-4)
 
 
-# By default one of each kind of decoder; all take minutes.
-LEARN_BY_DEFAULT = {"categorical", "gaussian_optimal", "logistic_mixture", "student_t"}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in LEARN_BY_DEFAULT else pytest.mark.slow)
-        for name in LIKELIHOODS
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LIKELIHOODS)
 def test_200_steps_in_bfloat16_on_real_images_stay_finite_and_learn(name):
     x = Digits().load()["train"][:320].astype(np.float32) / 255.0
     model = tiny_vae(name, (8, 8, 1), "conv28", dtype="mixed_bfloat16")
@@ -155,6 +150,7 @@ def test_200_steps_in_bfloat16_on_real_images_stay_finite_and_learn(name):
     history = model.fit(x, batch_size=16, epochs=10, verbose=0).history
     assert model.optimizer.iterations == 200
     assert all(np.all(np.isfinite(values)) for values in history.values())
+    # Measured: from 5 nats (`mse`, nearly all of whose elbo is a constant) to some hundred.
     assert history["elbo"][-1] > history["elbo"][0]
     model.calibrate(x)
     bits = -model.likelihood.bin_log_mass(

@@ -1,7 +1,10 @@
 """What every likelihood owes, with every network of images: walks both folders, new files too.
 
-Only the contract is used, never what a single likelihood happens to be.
+Only the contract is used, never what a single likelihood happens to be. By default that is eager,
+on tiny images; what compiles a model for every likelihood or network is slow.
 """
+
+import functools
 
 import keras
 import numpy as np
@@ -10,23 +13,20 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tests._models import image_networks, images, set_weights, tiny_vae
+from tests._representatives import REPRESENTATIVES
 from tf_sigma_vae import likelihoods, networks, plugins
 
 tfd = tfp.distributions
 
 LIKELIHOODS, NETWORKS = plugins.names("likelihoods"), image_networks()
-PAIRS = [(likelihood, network) for likelihood in LIKELIHOODS for network in NETWORKS]
-# What takes seconds: every likelihood and every network, not every pair of them.
-SOME_PAIRS = [pair for pair in PAIRS if "dense" in pair or "gaussian_optimal" in pair]
-# Of the large networks those of levels are slow tests of their own too.
-LARGE = ("ladder32", "resnet64")
-TRAINED_PAIRS = [
-    pytest.param(*pair, marks=pytest.mark.slow if pair[1] in LARGE else ()) for pair in SOME_PAIRS
+# The likelihoods that stand for all with the smallest network, and every network with one of them.
+PAIRS = [(name, "dense") for name in REPRESENTATIVES]
+PAIRS += [("gaussian_optimal", network) for network in NETWORKS if network != "dense"]
+COMPILED_PAIRS = [
+    pytest.param(*pair, marks=() if pair == ("gaussian_optimal", "dense") else pytest.mark.slow)
+    for pair in PAIRS
 ]
-TRACED_PAIRS = [
-    pytest.param(*pair, marks=() if pair in SOME_PAIRS else pytest.mark.slow) for pair in PAIRS
-]
-BATCH = 4
+SHAPE, BATCH = (4, 5, 3), 3
 # XLA fuses and reorders sums over some hundred elements.
 COMPILED = {"rtol": 2e-4, "atol": 2e-4}
 
@@ -35,6 +35,12 @@ def _model(likelihood, network="dense", shape=(9, 11, 1), **kwargs):
     model = set_weights(tiny_vae(likelihood, shape, network, **kwargs), scale=0.1)
     model.calibrate(images(8, shape, seed=5))
     return model
+
+
+@functools.cache
+def _shared_model(likelihood):
+    """A model that no test changes."""
+    return _model(likelihood, shape=SHAPE)
 
 
 def test_networks_of_every_latent_of_images_are_walked():
@@ -64,7 +70,7 @@ def test_distribution_has_one_batch_axis_and_the_image_as_event(name, shape):
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_masses_means_and_samples_have_the_shape_of_the_images(name):
-    model, x = _model(name, shape=(8, 9, 3)), images(BATCH, (8, 9, 3))
+    model, x = _shared_model(name), images(BATCH, SHAPE)
     distribution = model(x).likelihood
     assert distribution.mean().shape == x.shape
     assert distribution.sample(seed=[1, 2]).shape == x.shape
@@ -78,16 +84,34 @@ def test_masses_means_and_samples_have_the_shape_of_the_images(name):
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_evaluation_does_not_read_x(name):
-    model, params_x = _model(name), images(BATCH, (9, 11, 1))
+    model, params_x = _shared_model(name), images(BATCH, SHAPE)
     output = model(params_x)
-    for x in (None, images(BATCH, (9, 11, 1), seed=8), np.full((1, 1), np.nan)):
+    for x in (None, images(BATCH, SHAPE, seed=8), np.full((1, 1), np.nan)):
         distribution = model.likelihood.distribution(output.params, x)
         log_prob = distribution.log_prob(params_x)
         np.testing.assert_allclose(log_prob, -output.distortion, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "network"), TRACED_PAIRS)
-def test_unknown_batch_size_gives_the_eager_values(name, network):
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_unknown_batch_size_gives_the_eager_log_probabilities(name):
+    likelihood, x = _shared_model(name).likelihood, images(BATCH, SHAPE)
+    channels = likelihood.params_channels(SHAPE[-1])
+    params = np.random.default_rng(0).normal(size=(*x.shape[:-1], channels)).astype(np.float32)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *a.shape[1:]]) for a in (params, x)])
+    def score(params, x):
+        distribution = likelihood.distribution(params)
+        assert distribution.event_shape == SHAPE
+        return distribution.log_prob(x)
+
+    expected = likelihood.distribution(params).log_prob(x)
+    for num in (1, BATCH):
+        found = score(params[:num], x[:num])
+        np.testing.assert_allclose(found, expected[:num], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "network"), COMPILED_PAIRS)
+def test_unknown_batch_size_of_a_model_gives_the_eager_values(name, network):
     model = _model(name, network)
 
     @tf.function(input_signature=[tf.TensorSpec([None, 9, 11, 1])])
@@ -104,7 +128,11 @@ def test_unknown_batch_size_gives_the_eager_values(name, network):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "network"), SOME_PAIRS)
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [(name, "dense") for name in LIKELIHOODS]
+    + [("gaussian_optimal", network) for network in NETWORKS if network != "dense"],
+)
 def test_xla_gives_the_same_loss_gradients_and_state(name, network):
     x = tf.constant(images(BATCH, (9, 11, 1)))
 
@@ -127,7 +155,22 @@ def test_xla_gives_the_same_loss_gradients_and_state(name, network):
         np.testing.assert_allclose(compiled / scale, plain / scale, **COMPILED)
 
 
-@pytest.mark.parametrize(("name", "network"), TRAINED_PAIRS)
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_a_step_in_bfloat16_is_finite_in_float32(name):
+    model = tiny_vae(name, SHAPE, dtype="mixed_bfloat16")
+    model.compile(keras.optimizers.Adam(1e-3), run_eagerly=True)
+    logs = model.train_on_batch(images(BATCH, SHAPE), return_dict=True)
+    assert all(np.all(np.isfinite(value)) for value in logs.values())
+    assert all(np.all(np.isfinite(weight.numpy())) for weight in model.weights)
+    assert {"loss", "elbo", "rate", "distortion"} <= set(logs)
+    assert ("bits_per_dim" in logs) == (model.likelihood.measure is not None)
+    assert ("log_scale" in logs) == ("beta_equivalent" in logs) == model.likelihood.has_scale
+    assert all(w.dtype != "bfloat16" for w in model.likelihood.weights)
+    output = model(images(2, SHAPE))
+    assert output.distortion.dtype == output.rate.dtype == tf.float32
+
+
+@pytest.mark.parametrize(("name", "network"), COMPILED_PAIRS)
 def test_fit_in_bfloat16_stays_finite_in_float32_and_is_traced_once(name, network):
     shape = (9, 11, 3)
     model = tiny_vae(name, shape, network, dtype="mixed_bfloat16")
@@ -143,14 +186,8 @@ def test_fit_in_bfloat16_stays_finite_in_float32_and_is_traced_once(name, networ
     x = images(2 * BATCH, shape)
     history = model.fit(x, batch_size=BATCH, epochs=3, verbose=0, callbacks=[count]).history
     assert all(np.all(np.isfinite(values)) for values in history.values())
-    assert {"loss", "elbo", "rate", "distortion"} <= set(history)
-    assert ("bits_per_dim" in history) == (model.likelihood.measure is not None)
-    assert ("log_scale" in history) == ("beta_equivalent" in history) == model.likelihood.has_scale
     # Python runs when the step is traced, in the first epoch, and never again.
     assert by_epoch[0] >= 1 and by_epoch == [by_epoch[0]] * 3
-    assert all(w.dtype != "bfloat16" for w in model.likelihood.weights)
-    output = model(images(2, shape))
-    assert output.distortion.dtype == output.rate.dtype == tf.float32
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
@@ -166,7 +203,7 @@ def test_config_round_trip_by_keras_keeps_the_options(name):
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_provenance_says_where_the_scale_comes_from(name):
-    model = _model(name)
+    model = _shared_model(name)
     provenance = model.likelihood.provenance()
     assert provenance["source"] in {"weights", "constant", "network", "calibrate"}
     assert (provenance["source"] == "calibrate") == model.likelihood.needs_calibration

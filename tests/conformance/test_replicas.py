@@ -1,4 +1,7 @@
-"""A batch shared out over replicas gives what one device does, for every likelihood."""
+"""A batch shared out over replicas gives what one device does, for every likelihood.
+
+All take minutes and are slow; by default `tests/test_replicas.py` trains on two replicas.
+"""
 
 import functools
 import json
@@ -14,9 +17,9 @@ from tests.conformance import _replica_runs
 from tf_sigma_vae import plugins
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-REPLICAS = (2, 3, 4)
-SECONDS = 280
-SLOW_SECONDS = 900
+SECONDS = 900
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS)]
 
 KINDS = ("loss", "gradients", "weights", "stored", "metrics")
 # Sums in another order. Measured: 1.8e-6 in gradients, 5.8e-6 in the weights after Adam, which
@@ -39,16 +42,16 @@ OTHER_VARIANTS = tuple(name for name in VARIANTS if name not in QUICK_VARIANTS)
 ALONE = ("clip_norm", "ema", "accumulation", "free_bits", "dequantize+flip")
 SETTINGS = tuple(name for name in _equality.settings() if not name.endswith(ALONE))
 SINGLE_SETTINGS = tuple(name for name in _equality.settings() if name.endswith(ALONE))
-# One of each way to a scale: of the batch, and none.
-EVALUATED = ("gaussian_optimal", "categorical")
-EVALUATIONS = tuple(_replica_runs.EVALUATION + name for name in EVALUATED)
+EVALUATED = "gaussian_optimal"
 TASKS = {
-    "quick variants": (*QUICK_VARIANTS, *EVALUATIONS, _replica_runs.WITHOUT_ALL_REDUCE),
+    "quick variants": QUICK_VARIANTS,
+    "evaluation": (_replica_runs.EVALUATION + EVALUATED, _replica_runs.WITHOUT_ALL_REDUCE),
     "other variants": OTHER_VARIANTS,
     "settings": SETTINGS,
     "single settings": SINGLE_SETTINGS,
 }
-DEFAULT = {(3, "quick variants")}
+# Uneven shares with all; of other numbers of replicas what each statistic of the batch does.
+REPLICAS = dict.fromkeys(TASKS, (3,)) | {"quick variants": (2, 3, 4)}
 
 
 @functools.cache
@@ -62,7 +65,7 @@ def outcome(replicas, group):
             env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
             capture_output=True,
             text=True,
-            timeout=SECONDS if (replicas, group) in DEFAULT else SLOW_SECONDS,
+            timeout=SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
@@ -78,13 +81,8 @@ def results(replicas, group):
 
 
 def cases(group, names):
-    """Parameters of a test: number of replicas and name, those not run by default marked slow."""
-    slow = [pytest.mark.slow, pytest.mark.timeout(SLOW_SECONDS)]
-    return [
-        pytest.param(n, name, marks=[] if (n, group) in DEFAULT else slow, id=f"{name}-{n}")
-        for n in REPLICAS
-        for name in names
-    ]
+    """Parameters of a test: number of replicas and name."""
+    return [pytest.param(n, name, id=f"{name}-{n}") for n in REPLICAS[group] for name in names]
 
 
 def require_small(found, tolerance):
@@ -115,13 +113,12 @@ def test_every_setting_alone_trains_on_replicas_as_on_one_device(replicas, name)
 
 
 def test_a_scale_of_each_replicas_own_examples_would_be_seen():
-    found = results(3, "quick variants")[_replica_runs.WITHOUT_ALL_REDUCE]
+    found = results(3, "evaluation")[_replica_runs.WITHOUT_ALL_REDUCE]
     assert {kind: found[kind] for kind in KINDS if not found[kind] > SEEN} == {}
 
 
-@pytest.mark.parametrize(("replicas", "name"), cases("quick variants", EVALUATED))
-def test_evaluation_and_calibration_on_replicas_are_those_of_one_device(replicas, name):
-    found = results(replicas, "quick variants")[_replica_runs.EVALUATION + name]
+def test_evaluation_and_calibration_on_replicas_are_those_of_one_device():
+    found = results(3, "evaluation")[_replica_runs.EVALUATION + EVALUATED]
     assert found["same protocol"]
     assert {"elbo value", "iwae value", "iwae standard_error"} <= found["metrics"].keys()
     differences = found["metrics"] | found["stored"]
@@ -130,5 +127,5 @@ def test_evaluation_and_calibration_on_replicas_are_those_of_one_device(replicas
 
 def test_all_likelihoods_and_uneven_shares_are_tried():
     assert set(plugins.names("likelihoods")) <= set(VARIANTS)
-    assert all(_equality.LAST_BATCH_SIZE % replicas for replicas in REPLICAS)
+    assert all(_equality.LAST_BATCH_SIZE % replicas for replicas in (2, 3, 4))
     assert len(SETTINGS) + len(SINGLE_SETTINGS) == len(_equality.SETTINGS)

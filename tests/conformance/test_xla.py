@@ -17,9 +17,9 @@ import pytest
 import tensorflow as tf
 
 from tests._models import images, weights_of
+from tests._representatives import REPRESENTATIVES
 from tests.conformance import _xla_steps as steps
 from tests.training._runs import metric_lines, tiny_config, train
-from tf_sigma_vae import plugins
 from tf_sigma_vae.models.vae import Vae
 from tf_sigma_vae.training import compiled_model
 
@@ -28,16 +28,10 @@ REORDERED = 1e-4
 its own exp, log and lgamma, each within some units of the last place (6e-8)."""
 ROUNDED = 3e-7
 """Of the largest element: a sum stored as float32 is rounded by 6e-8 of it, once each step."""
-STANDARD_ERRORS = 6.0  # Of a mean of values, some of which depend on one another.
-# One for each kind of operation that a likelihood brings; the others take minutes and are slow.
-BY_DEFAULT = {
-    "bitwise_categorical",
-    "gaussian_inverse_gamma",
-    "gaussian_optimal-conv28",
-    "gaussian_shared-data",
-    "logistic_mixture",
-    "student_t",
-}
+# Of a mean of values as if they were independent: at most pairs, the channels of a pixel, are not,
+# which makes the standard error too small by a factor of at most sqrt(2).
+STANDARD_ERRORS = 8.0
+BY_DEFAULT = {"gaussian_optimal"}  # All take minutes.
 # Axes that a gradient is summed over: known when the step is compiled, for the shapes are.
 UNKNOWN_TO_TENSORFLOW = {"BroadcastGradientArgs"}
 TYPES = {"f32", "i1", "i32", "ui32", "i64"}  # Integers: the noise, and the count of the steps.
@@ -80,11 +74,15 @@ def test_two_steps_give_the_same_losses_metrics_and_weights(step, request):
     weights = zip(step.model.weights, weights_of(plain), start, strict=True)
     for weight, value, initial in weights:
         assert_close(weight.numpy(), value, weight.path, initial)
-        assert not weight.trainable or np.any(value != initial), weight.path
+    # Not whether weights moved: a step may be less than the last bit of its weight. The optimizer
+    # holds its steps, each in its own precision.
+    for each in (step.model, plain):
+        steps_taken = zip(each.trainable_weights, each.optimizer.momentums, strict=True)
+        assert [weight.path for weight, taken in steps_taken if not np.any(taken)] == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", plugins.names("likelihoods"))
+@pytest.mark.parametrize("name", [*REPRESENTATIVES, "gaussian_inverse_gamma", "student_t"])
 def test_evaluating_decoding_and_importance_weights_are_the_same(name):
     model = steps.compiled_vae(steps.Variant(name), jit_compile=False, steepest=True)
     model.calibrate(images(8, model.image_shape, seed=5))
@@ -136,6 +134,7 @@ def test_the_program_of_a_step_stays_on_the_device_and_has_no_float64(step):
     assert steps.stablehlo_types(step.stablehlo) == TYPES
 
 
+@pytest.mark.slow
 def test_adam_clipping_averages_and_bfloat16_fit_a_tpu_too():
     variant = steps.Variant("gaussian_optimal", network="conv28")
     step = steps.Step(steps.compiled_vae(variant, jit_compile=False, dtype="mixed_bfloat16"))
@@ -195,6 +194,7 @@ def _traced_by(run, monkeypatch):
     return steps.nodes(outermost)
 
 
+@pytest.mark.slow
 def test_the_callbacks_of_a_training_put_nothing_in_its_graph(tmp_path, monkeypatch):
     config = tiny_config(tensorboard=True, select="best", ema_momentum=0.9, num_epochs=1)
     loop = _traced_by(lambda: train(config, tmp_path), monkeypatch)
@@ -205,6 +205,7 @@ def test_the_callbacks_of_a_training_put_nothing_in_its_graph(tmp_path, monkeypa
     assert {entry.split()[0] for entry in steps.without_kernel(loop)} <= DATA_FEED
 
 
+@pytest.mark.slow
 def test_a_training_with_a_partial_last_batch_is_the_same(tmp_path):
     results = []
     for jit_compile in (False, True):
