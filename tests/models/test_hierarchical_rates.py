@@ -16,7 +16,10 @@ tfd = tfp.distributions
 BATCH = 5
 NATS = 1e-4
 """Absolute: sums of some twenty terms of either sign, in float32."""
-NUM_STANDARD_ERRORS = 4.5
+NUM_STANDARD_ERRORS = 5.5
+"""Of a normal mean: further off once in some ten million runs."""
+CHANCE = 1e-7
+"""P-value that a correct program undercuts; there are some ten in this module."""
 
 
 def hand_set(merge="residual", **kwargs):
@@ -136,10 +139,10 @@ def test_noise_of_all_levels_is_standard_normal_and_independent():
     x = images(600)
     output = model(x)
     draws = ((output.z - output.posterior.mean()) / output.posterior.stddev()).numpy()
-    assert scipy.stats.kstest(draws.ravel(), "norm").pvalue > 1e-3
+    assert scipy.stats.kstest(draws.ravel(), "norm").pvalue > CHANCE
     correlation = np.corrcoef(draws, rowvar=False) - np.eye(model.latent_size)
-    # Of some five hundred pairs.
-    assert np.max(np.abs(correlation)) < NUM_STANDARD_ERRORS / np.sqrt(len(x))
+    # The largest of some five hundred pairs, hence a standard error more.
+    assert np.max(np.abs(correlation)) < (NUM_STANDARD_ERRORS + 1) / np.sqrt(len(x))
 
 
 def test_means_are_followed_on_the_way_of_means():
@@ -160,7 +163,7 @@ def test_samples_of_the_prior_follow_its_conditionals():
         (level - p.mean()) / p.stddev() for level, (_, p, _) in zip(levels, found, strict=True)
     ]
     for level, draws in enumerate(standard):
-        assert scipy.stats.kstest(np.ravel(draws), "norm").pvalue > 1e-3, level
+        assert scipy.stats.kstest(np.ravel(draws), "norm").pvalue > CHANCE, level
     cold, none = (model.sample_prior(ids, temperature=t) for t in (0.5, 0.0))
     np.testing.assert_allclose(cold[:, :3], 0.5 * z[:, :3], rtol=1e-6)
     levels, found = conditionals(model, x, none)
@@ -184,8 +187,8 @@ def test_draws_from_the_prior_below_do_not_depend_on_those_from_the_posterior_ab
         state, _ = levels.descend(state, other, row)
         independent = model.likelihood.distribution(model.top_down.output(state)).mean()
         found, wanted = (np.std(v, axis=0).mean() for v in (rows[row], independent))
-        # Each has a standard error of half a percent.
-        assert found == pytest.approx(wanted, rel=0.03), row
+        # Each has a standard error of half a percent, their ratio of 0.7 %.
+        assert found == pytest.approx(wanted, rel=0.05), row
 
 
 def test_upper_levels_alone_are_followed_by_means_of_the_prior():
@@ -193,7 +196,7 @@ def test_upper_levels_alone_are_followed_by_means_of_the_prior():
     rows = model.reconstructions_by_level(x)
     assert rows.shape == (4, BATCH, *IMAGE_SHAPE)
     # Row 0 knows nothing of x; the last one is the reconstruction by the means.
-    np.testing.assert_array_equal(rows[0], np.broadcast_to(rows[0, :1], rows[0].shape))
+    np.testing.assert_allclose(rows[0], np.broadcast_to(rows[0, :1], rows[0].shape), rtol=1e-6)
     expected = model.decode(model.encode(x).mean()).mean()
     np.testing.assert_allclose(rows[-1], expected, rtol=NATS, atol=NATS)
     top = model.split_levels(model.encode(x).mean())[0]

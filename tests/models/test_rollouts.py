@@ -11,6 +11,9 @@ FLOAT32 = 2e-6
 NATS = 1e-3
 """Absolute, of sums over some thousand pixels."""
 
+# All but `rolled`, which is made as a graph.
+pytestmark = pytest.mark.usefixtures("untraced")
+
 
 @pytest.fixture(scope="module")
 def model():
@@ -34,7 +37,7 @@ def ids(model, context):
 
 @pytest.fixture(scope="module")
 def rolled(model, context, ids):
-    return model.rollout(context, 4, ids).numpy()
+    return model.rollout(context, 3, ids).numpy()
 
 
 def by_hand(model, context, noise, num_frames):
@@ -93,9 +96,9 @@ def test_own_frames_are_fed_back_unless_others_are_given(model, x, context):
 
 
 def test_a_longer_rollout_begins_as_a_shorter_one(model, context, ids, rolled):
-    longer = model.rollout(context, 6, ids)
-    assert longer.shape == (BATCH, COPIES, 6, *FRAME_SHAPE)
-    np.testing.assert_allclose(longer[:, :, :4], rolled, atol=FLOAT32)
+    longer = model.rollout(context, 4, ids)
+    assert longer.shape == (BATCH, COPIES, 4, *FRAME_SHAPE)
+    np.testing.assert_allclose(longer[:, :, :3], rolled, atol=FLOAT32)
 
 
 def test_more_rollouts_begin_with_the_same_ones(model, context, ids):
@@ -103,15 +106,15 @@ def test_more_rollouts_begin_with_the_same_ones(model, context, ids):
 
 
 def test_rollouts_of_a_clip_depend_on_it_and_their_ids_alone(model, context, ids, rolled):
-    alone = model.rollout(context[1:2], 4, ids[1:2])
+    alone = model.rollout(context[1:2], 3, ids[1:2])
     np.testing.assert_allclose(alone[0], rolled[1], atol=FLOAT32)
     assert np.all(np.any(rolled[:, 0] != rolled[:, 1], axis=(-1, -2, -3)))
 
 
 def test_generated_frames_are_the_means_of_a_rollout(model, context, ids, rolled):
     rows = tf.reshape(rolled, [-1, *rolled.shape[3:]])
-    expected = tf.reshape(model.frame_distribution(rows).mean(), [BATCH, COPIES, 4, *FRAME_SHAPE])
-    found = model.generate(context, 4, num_samples=COPIES, seed=1)
+    expected = tf.reshape(model.frame_distribution(rows).mean(), [BATCH, COPIES, 3, *FRAME_SHAPE])
+    found = model.generate(context, 3, num_samples=COPIES, seed=1)
     np.testing.assert_allclose(found, expected, atol=FLOAT32)
 
 

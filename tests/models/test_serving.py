@@ -6,18 +6,24 @@ import pytest
 import tensorflow as tf
 
 from tests._models import images, set_weights, tiny_vae
+from tests.models._eagerly import eagerly
 from tf_sigma_vae import distributions, models
 from tf_sigma_vae.likelihoods import NotCalibratedError
 
 SHAPE = (4, 6, 3)
 ROUNDING = 1e-5
 """Relative: a graph may sum in another order than eager operations."""
+NUM_STANDARD_ERRORS = 5.5
+"""Of a normal mean: further off once in some ten million runs."""
+
+untraced = pytest.mark.usefixtures("untraced")
 
 
 @pytest.fixture(scope="module")
 def model():
     made = set_weights(tiny_vae("gaussian_optimal", image_shape=SHAPE))
-    made.calibrate(images(20, SHAPE, seed=9))
+    with eagerly():
+        made.calibrate(images(20, SHAPE, seed=9))
     return made
 
 
@@ -26,12 +32,14 @@ def functions(model):
     return model.signatures(validation_scores=[3.0, 1.0, 2.0, 2.0])
 
 
+@untraced
 def test_anomaly_score_is_the_negative_elbo_of_an_evaluation(model, functions):
     x = images(3, SHAPE)
     score = functions["anomaly"](x)["score"]
     np.testing.assert_allclose(score, -model.predict(x, verbose=0)["elbo"], rtol=ROUNDING)
 
 
+@untraced
 def test_z_scores_explain_the_anomaly_score(model, functions):
     """-log N(x; mean, s^2) = sum of z^2 / 2 + D (log s + log(2 pi) / 2)."""
     x = images(3, SHAPE)
@@ -43,6 +51,7 @@ def test_z_scores_explain_the_anomaly_score(model, functions):
     np.testing.assert_allclose(found["score"], distortion + rate, rtol=ROUNDING)
 
 
+@untraced
 def test_p_value_counts_the_scores_that_are_at_least_as_large(model):
     x = images(5, SHAPE)
     scores = model.signatures()["anomaly"](x)["score"].numpy()
@@ -52,21 +61,24 @@ def test_p_value_counts_the_scores_that_are_at_least_as_large(model):
     np.testing.assert_allclose(p_value[order], np.arange(2, 7) / 6, rtol=1e-6)
 
 
+@untraced
 def test_p_values_of_new_images_are_uniform(model):
-    """Ranks among exchangeable scores: the share below t is t, within four standard errors."""
+    """Ranks among exchangeable scores: the share below t is t on average."""
     scores = model.signatures()["anomaly"](images(400, SHAPE, seed=1))["score"]
     anomaly = model.signatures(validation_scores=scores)["anomaly"]
     p_value = anomaly(images(400, SHAPE, seed=2))["p_value"].numpy()
     for level in (0.1, 0.5, 0.9):
         # Of the share of the new images, and of the level that the stored ones stand for.
         error = np.sqrt(2 * level * (1 - level) / 400)
-        assert abs(np.mean(p_value <= level) - level) < 4 * error
+        assert abs(np.mean(p_value <= level) - level) < NUM_STANDARD_ERRORS * error
 
 
+@untraced
 def test_without_scores_there_is_no_p_value(model):
     assert set(model.signatures()["anomaly"](images(1, SHAPE))) == {"score", "z_score"}
 
 
+@untraced
 def test_row_that_cannot_be_scored_is_nan_and_leaves_the_others(functions):
     x = images(4, SHAPE)
     seed = np.arange(8, dtype=np.int32).reshape(4, 2)
@@ -80,6 +92,7 @@ def test_row_that_cannot_be_scored_is_nan_and_leaves_the_others(functions):
             np.testing.assert_array_equal(value.numpy()[::3], expected[output].numpy()[::3])
 
 
+@untraced
 def test_latent_that_is_not_finite_is_nan_and_leaves_the_others(functions):
     """By itself it would not show: rectifiers make a NaN zero."""
     z = np.ones((3, 3), np.float32)
@@ -101,6 +114,7 @@ def test_wrong_shape_is_refused_by_the_graph_itself(functions):
         functions["encode"](x)
 
 
+@untraced
 @pytest.mark.parametrize("likelihood", ["gaussian_fixed", "categorical"])
 def test_files_are_read_to_the_bits_of_the_images(likelihood):
     """The noise of a score is a function of all bits: one rounded otherwise gives another z."""
@@ -118,6 +132,7 @@ def test_files_are_read_to_the_bits_of_the_images(likelihood):
     assert np.max(np.abs(mean - exact)) <= 0.5 + 1e-3
 
 
+@untraced
 def test_png_of_z_scores_is_gray_at_zero_and_clipped_at_four(model):
     functions = model.signatures()
     x = images(1, SHAPE)
@@ -128,6 +143,7 @@ def test_png_of_z_scores_is_gray_at_zero_and_clipped_at_four(model):
     assert np.max(np.abs(picture - expected)) <= 0.5 + 1e-3
 
 
+@untraced
 def test_file_that_is_no_image_of_the_size_spoils_its_row_alone(model):
     """An error would fail the requests of others in the same batch."""
     functions = model.signatures(validation_scores=[1.0])
@@ -153,39 +169,42 @@ def test_scores_that_are_no_list_of_finite_numbers_are_refused(model, scores):
         model.signatures(validation_scores=scores)
 
 
+@untraced
 def test_images_of_two_channels_have_no_files():
     names = set(tiny_vae(image_shape=(4, 6, 2)).signatures())
     assert {"encode", "anomaly"} < names and not any(name.endswith("_bytes") for name in names)
 
 
+@untraced
 def test_same_seed_gives_the_same_sample_whatever_its_row(functions):
     seeds = np.array([[0, 1], [7, -3], [0, 1], [7, -2]], np.int32)
     first, alone = functions["sample"](seeds), functions["sample"](seeds[1:2])
     for name, value in first.items():
         value = value.numpy()
-        np.testing.assert_array_equal(value[0], value[2])
-        # A matrix product of one row may sum in another order than that of several.
+        # A row may be summed in another order elsewhere in a batch, and alone.
+        np.testing.assert_allclose(value[0], value[2], atol=1e-6)
         np.testing.assert_allclose(value[1], alone[name][0], atol=1e-6)
         assert not np.allclose(value[0], value[1])
         assert not np.allclose(value[1], value[3])
 
 
 def test_samples_are_normal_around_the_mean_with_the_stored_scale(functions):
-    """Two thousand rows: the noise has mean 0 and scale 1 within five standard errors."""
+    """Of two thousand rows: the noise has mean 0 and scale 1."""
     seeds = np.arange(4000, dtype=np.int32).reshape(-1, 2)
     found = functions["sample"](seeds)
     scale = functions["decode"](found["z"])["scale"]
     noise = (found["image"] - found["mean"]) / tf.reshape(scale, [-1, 1, 1, 1])
     noise = noise.numpy().astype(np.float64)
-    assert abs(noise.mean()) < 5 / np.sqrt(noise.size)
-    assert abs(noise.std() - 1) < 5 / np.sqrt(2 * noise.size)
+    assert abs(noise.mean()) < NUM_STANDARD_ERRORS / np.sqrt(noise.size)
+    assert abs(noise.std() - 1) < NUM_STANDARD_ERRORS / np.sqrt(2 * noise.size)
     z = found["z"].numpy()
-    assert np.max(np.abs(z.mean(axis=0))) < 5 / np.sqrt(len(z))
+    assert np.max(np.abs(z.mean(axis=0))) < NUM_STANDARD_ERRORS / np.sqrt(len(z))
     # The decoder's noise and z come from one seed, by streams of their own.
     correlation = np.corrcoef(z[:, 0], noise[:, 0, 0, 0])[0, 1]
-    assert abs(correlation) < 5 / np.sqrt(len(z))
+    assert abs(correlation) < NUM_STANDARD_ERRORS / np.sqrt(len(z))
 
 
+@untraced
 def test_grey_values_are_rounded_to_levels_for_a_mass():
     model = set_weights(tiny_vae("categorical", image_shape=SHAPE))
     x = images(2, SHAPE)
