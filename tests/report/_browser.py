@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 VARIABLE = "CHROMIUM"
 FLAGS = (
@@ -50,6 +52,12 @@ def find():
     if given:
         return given
     return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+needed = pytest.mark.skipif(
+    find() is None,
+    reason=f"Chromium is missing: apt-get install chromium, or set {VARIABLE} to its path",
+)
 
 
 class Browser:

@@ -5,10 +5,7 @@ import pytest
 from tests.report import _browser
 from tf_sigma_vae.report import page
 
-pytestmark = pytest.mark.skipif(
-    _browser.find() is None,
-    reason=f"no browser: none of {', '.join(_browser.NAMES)} in PATH, and no ${_browser.VARIABLE}",
-)
+pytestmark = _browser.needed
 PHONE, DESKTOP, PAPER = (390, 844), (1200, 900), (793, 1122)
 BROKEN_PICTURES = (
     "Promise.all([...document.images].map(image => image.decode().then(() => 0, () => 1)))"
@@ -42,29 +39,20 @@ def path(text, tmp_path_factory):
     return file
 
 
-@pytest.fixture(params=[PHONE, DESKTOP], ids=["phone", "desktop"])
-def shown(request, browser, path):
-    browser.open(path, *request.param)
-    return browser
+def test_a_screen_shows_all_of_the_page_and_the_browser_asks_for_nothing_else(browser, path):
+    for size in (PHONE, DESKTOP):
+        browser.open(path, *size)
+        assert browser.evaluate(SECTIONS_SEEN) == OF_IMAGES
+        assert browser.evaluate("document.title").startswith("digits: gaussian_optimal")
+        assert browser.evaluate("document.querySelectorAll('.charts figure').length") > 20
+        assert browser.evaluate(BROKEN_PICTURES) == 0
+        assert browser.requests() == [path.resolve().as_uri()]
+        assert browser.complaints() == []
+        assert browser.evaluate(WIDER_THAN_THE_PAGE) == []
+        assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_every_section_and_picture_is_on_the_screen(shown):
-    assert shown.evaluate(SECTIONS_SEEN) == OF_IMAGES
-    assert shown.evaluate("document.title").startswith("digits: gaussian_optimal")
-    assert shown.evaluate("document.querySelectorAll('.charts figure').length") > 20
-    assert shown.evaluate(BROKEN_PICTURES) == 0
-
-
-def test_the_browser_asks_for_nothing_but_the_file_and_complains_of_nothing(shown, path):
-    assert shown.requests() == [path.resolve().as_uri()]
-    assert shown.complaints() == []
-
-
-def test_nothing_is_wider_than_the_screen(shown):
-    assert shown.evaluate(WIDER_THAN_THE_PAGE) == []
-    assert shown.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-
+@pytest.mark.slow
 def test_wide_tables_scroll_in_their_own_box(browser, path):
     browser.open(path, *PHONE)
     overflowing = (
@@ -73,6 +61,7 @@ def test_wide_tables_scroll_in_their_own_box(browser, path):
     assert browser.evaluate(f"{overflowing}.length") > 0
 
 
+@pytest.mark.slow
 def test_records_are_folded_away_and_open_on_demand(browser, path):
     browser.open(path, *PHONE)
     assert browser.evaluate("document.querySelectorAll('details[open]').length") == 0
@@ -83,6 +72,7 @@ def test_records_are_folded_away_and_open_on_demand(browser, path):
     assert browser.evaluate(WIDER_THAN_THE_PAGE) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_words_can_be_read_in_both_themes(browser, path, theme):
     features = [{"name": "prefers-color-scheme", "value": theme}]
@@ -97,6 +87,7 @@ def test_words_can_be_read_in_both_themes(browser, path, theme):
     assert abs(ink - back) > 450
 
 
+@pytest.mark.slow
 def test_it_can_be_printed(browser, path):
     browser.open(path, *PAPER)
     browser.call("Emulation.setEmulatedMedia", media="print")
@@ -105,6 +96,7 @@ def test_it_can_be_printed(browser, path):
     assert browser.pdf().startswith(b"%PDF")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "look"),
     [

@@ -35,6 +35,7 @@ def test_what_each_level_adds_is_among_the_pictures(both):
     assert 'class="pixels"' not in levels.section(without)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_flat_latents_have_no_levels():
     flat = _records.content(_records.run("flat"), _records.run("other"))
     assert levels.section(flat) is None
@@ -42,6 +43,7 @@ def test_flat_latents_have_no_levels():
     assert "rate_level" not in page.render(flat)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_rates_of_a_run_are_one_chart_of_the_training(both):
     flat, deep = (training.section(both._replace(runs=[run])) for run in both.runs)
     assert deep.count("<img") == flat.count("<img") + 1
@@ -71,6 +73,7 @@ def test_the_first_table_has_the_levels_and_says_what_they_are(both):
     assert "3 levels of latents from 1x1x5 to 3x4x2" in headline.key(both.runs)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_information_of_a_top_level_is_told_from_that_of_a_latent(both):
     note = information.TOP_NOTE.format(names="deep")
     for made in (information.section(both), headline.section(both)):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests._videos import LENGTH, InstantSvg, source
+from tests._videos import CONTEXT, InstantSvg, source
 from tests.report import _browser, _records, _video_records
 from tests.report.test_in_browser import (
     BROKEN_PICTURES,
@@ -30,9 +30,8 @@ SECTIONS = [
     "configuration",
     "versions",
 ]
-needs_browser = pytest.mark.skipif(
-    _browser.find() is None, reason="no browser: see test_in_browser"
-)
+NUM_FRAMES = CONTEXT + 1
+"""Of a film that is drawn."""
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +54,7 @@ def test_a_page_of_videos_has_rollouts_and_nothing_that_images_alone_have(video_
     assert "No information" not in video_text and "No calibration" not in video_text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_page_of_images_has_no_word_of_rollouts(text):
     assert rollouts.section(_records.content()) is None
     assert all(word not in text for word in ("ollout", "clips", "image/gif", "images alone"))
@@ -98,6 +98,7 @@ def test_of_several_runs_each_kind_is_a_chart_with_the_copy_as_baseline(video_co
     assert "Vertical line: the last step of training" in charts[0].caption
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_curve_ends_with_the_training_where_it_was_as_long():
     run = _video_records.video_run(train_frames=_video_records.CONTEXT + _video_records.STEPS)
     (chart, *_) = rollout_charts.all_charts([(0, run)])
@@ -105,6 +106,7 @@ def test_a_curve_ends_with_the_training_where_it_was_as_long():
     assert rollout_charts.trained_steps(run) == _video_records.STEPS
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_nats_of_a_density_and_of_a_mass_are_in_charts_of_their_own(video_content):
     mass = _video_records.video_run("categorical", measure="mass")
     charts = rollout_charts.all_charts(list(enumerate([video_content.runs[0], mass])))
@@ -124,6 +126,7 @@ def test_what_a_record_lacks_is_left_out_with_its_reason():
     assert "best of N 24 to -" in made
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_single_steps_are_in_a_table(video_content):
     made = rollouts.section(video_content)
     assert re.findall(r">step (\d+)<", made)[:4] == ["1", "2", "5", "8"]
@@ -148,27 +151,29 @@ def test_films_are_on_the_page_as_they_are(video_text):
 
 def test_drawn_pictures_are_those_of_the_first_clips_and_small_enough():
     model, videos = InstantSvg(), source(6)
-    pictures, film = rollouts.draw(model, videos, LENGTH, seed=1)
+    pictures, film = rollouts.draw(model, videos, NUM_FRAMES, seed=1)
     assert list(pictures) == list(rollouts.CAPTIONS)
     for picture in pictures.values():
         assert picture.dtype == np.uint8 and picture.ndim == 3
     with Image.open(io.BytesIO(film)) as opened:
-        assert opened.n_frames == LENGTH
+        assert opened.n_frames == NUM_FRAMES
         height = opened.size[1]
-    smaller, less = rollouts.draw(model, videos, LENGTH, seed=1, most_bytes=len(film) - 1)
+    smaller, less = rollouts.draw(model, videos, NUM_FRAMES, seed=1, most_bytes=len(film) - 1)
     with Image.open(io.BytesIO(less)) as opened:
-        assert opened.size[1] < height and opened.n_frames == LENGTH
+        assert opened.size[1] < height and opened.n_frames == NUM_FRAMES
     np.testing.assert_array_equal(smaller["strips"], pictures["strips"])
-    assert rollouts.draw(model, videos, LENGTH, seed=1, most_bytes=1)[1] is None
+    assert rollouts.draw(model, videos, NUM_FRAMES, seed=1, most_bytes=1)[1] is None
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_film_that_is_too_large_is_said_to_be_left_out():
     made = rollouts.section(_video_records.content(_video_records.video_run(film=None)))
     assert "The film of svg is left out: it would have more than 4 MB." in made
     assert made.count("data:image/png") == 2
 
 
-@needs_browser
+@pytest.mark.slow
+@_browser.needed
 def test_a_browser_shows_the_page_from_disk_and_stands_still_where_it_is_asked_to(
     video_text, tmp_path_factory
 ):

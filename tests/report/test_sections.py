@@ -125,6 +125,7 @@ def test_the_information_figure_names_the_lines_that_it_draws():
         assert "rate and its parts" in svg_texts(made)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_calibration_says_what_the_images_are_to_the_scale_and_the_gray_levels_to_the_tails():
     run = _records.run()
     held_out = calibration.section(_records.content(run))
@@ -138,6 +139,7 @@ def test_the_calibration_says_what_the_images_are_to_the_scale_and_the_gray_leve
     assert '<th scope="row">coverage_8bit_90</th><td>0.9340 ± 0.0020</td>' in trained_on
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_information_is_shown_of_the_record_of_posteriors():
     rng = np.random.default_rng(0)
     loc = rng.normal(size=(40, 3))
@@ -150,6 +152,7 @@ def test_information_is_shown_of_the_record_of_posteriors():
     assert f"log S = {np.log(40):.2f}" in made
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_information_figure_marks_both_ceilings_and_says_when_it_is_saturated():
     saturated = _records.run(measures={"information": _records.information(saturated=True)})
     made = information.section(_records.content(saturated, _records.run("b")))
@@ -174,6 +177,7 @@ def test_bins_of_a_few_pixels_are_left_out():
     assert calibration_charts.by_intensity([(0, run)]) is None
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_figures_of_many_runs_are_not_all_in_the_caption():
     for number, is_written in ((4, True), (5, False)):
         runs = [_records.run(f"run{index}") for index in range(number)]
