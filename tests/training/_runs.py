@@ -54,8 +54,9 @@ class Restarts:
     that only what the checkpoint holds can come from the previous start.
     """
 
-    def __init__(self):
-        self._model, self._initial = None, None
+    def __init__(self, eager=False):
+        """Steps of an `eager` one are not traced, which takes longer than a few large steps."""
+        self._model, self._initial, self._eager = None, None, eager
 
     def install(self, monkeypatch):
         """Makes `training.train` take the model from here; returns self."""
@@ -68,6 +69,7 @@ class Restarts:
     def _compiled_model(self, build, *arguments):
         if self._model is None:
             self._model = build(*arguments)
+            self._model.run_eagerly = self._eager
             self._initial = [v.numpy() for v in self._variables()]
         for variable, value in zip(self._variables(), self._initial, strict=True):
             variable.assign(value)

@@ -1,4 +1,5 @@
 import collections
+import functools
 import pathlib
 
 import numpy as np
@@ -13,11 +14,18 @@ from tf_sigma_vae.training.checkpoints import CheckpointError, Checkpoints, NonF
 OPTIMIZER = Config(clip_norm=1.0, ema_momentum=0.9)
 
 
-def compiled(seed=0):
-    """A model whose state, optimizer and metrics included, is drawn by a seed."""
-    model = set_weights(tiny_vae("gaussian_optimal"), seed)
+@functools.cache
+def built(seed):
+    """A model for each seed, built once: its state is drawn anew by `compiled`."""
+    model = tiny_vae("gaussian_optimal")
     model.compile(optimizer_lib.build(OPTIMIZER, 10))
     model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def compiled(seed=0):
+    """The model of a seed, its state, optimizer and metrics included, drawn by the seed."""
+    model = set_weights(built(seed), seed)
     rng = np.random.default_rng(seed + 1)
     for variable in [*model.optimizer.variables, *model.likelihood.variables]:
         variable.assign(rng.integers(1, 100, size=variable.shape))

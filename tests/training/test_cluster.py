@@ -229,6 +229,7 @@ print(strategy.extended.worker_devices)
 """
 
 
+@pytest.mark.slow
 def test_the_strategy_starts_after_every_source_was_read():
     # A job id whose port nobody uses.
     for job in range(100, 200):

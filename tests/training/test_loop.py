@@ -1,11 +1,13 @@
 import dataclasses
 import os
+import pathlib
 
 import keras
 import numpy as np
 import pytest
 
 import tf_sigma_vae as sv
+from tests._representatives import REPRESENTATIVES
 from tests.training._runs import (
     STEPS_PER_EPOCH,
     Killed,
@@ -16,25 +18,24 @@ from tests.training._runs import (
     tiny_config,
     train,
 )
-from tf_sigma_vae import build, plugins
+from tf_sigma_vae import build
+from tf_sigma_vae.config import Config
 from tf_sigma_vae.training import CheckpointError, loop
 from tf_sigma_vae.training.callbacks import WriteCheckpoints
 from tf_sigma_vae.workdir import Workdir, WorkdirError
 
 FLOAT32 = 1e-5
 """Relative; sums of float32 in another order."""
-QUICK_VARIANTS = ("bernoulli", "gaussian_optimal", "gaussian_per_pixel", "gaussian_shared")
-VARIANTS = [
-    pytest.param(name, marks=() if name in QUICK_VARIANTS else pytest.mark.slow)
-    for name in plugins.names("likelihoods")
-]
+X = np.random.default_rng(0).uniform(size=(3, 4, 4, 1)).astype(np.float32)
 
 
 def weights_of(model):
     return [v.numpy() for v in model.weights]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+# `test_resume` trains one of them at once; `tests/conformance` walks all without the loop.
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", [*REPRESENTATIVES, "gaussian_inverse_gamma"])
 def test_every_variant_trains_with_and_without_validation(variant, tmp_path, monkeypatch):
     restarts = Restarts().install(monkeypatch)
     for fraction in (0.1, 0.0):
@@ -62,8 +63,24 @@ def test_every_variant_trains_with_and_without_validation(variant, tmp_path, mon
 
 
 @pytest.fixture(scope="module")
-def short_run(tmp_path_factory):
-    """A finished run without validation, of which `compiled` can start copies."""
+def model():
+    return Restarts()
+
+
+@dataclasses.dataclass
+class Short:
+    """A finished run, and what is to be known of its model."""
+
+    config: Config
+    folder: pathlib.Path
+    weights: list
+    distortion: np.ndarray
+    objective: tuple
+
+
+@pytest.fixture(scope="module")
+def short_run(model, tmp_path_factory):
+    """A finished run without validation."""
     folder = tmp_path_factory.mktemp("short")
     config = tiny_config(
         likelihood="gaussian_fixed",
@@ -74,12 +91,21 @@ def short_run(tmp_path_factory):
         rate_warmup_steps=8,
         log_every_steps=1,
     )
-    return config, train(config, folder), folder
+    with pytest.MonkeyPatch.context() as patch:
+        model.install(patch)
+        vae = train(config, folder)
+    objective = (vae.beta, vae.free_bits, vae.rate_warmup_steps, float(vae.rate_weight()))
+    return Short(config, folder, weights_of(vae), vae(X).distortion.numpy(), objective)
+
+
+@pytest.fixture
+def restarts(model, short_run, monkeypatch):
+    """Starts runs of the configuration of `short_run` without compiling its model again."""
+    return model.install(monkeypatch)
 
 
 def test_rate_warm_up_and_free_bits_of_the_config_act_in_training(short_run):
-    _, _, folder = short_run
-    for step, line in enumerate(metric_lines(folder)):
+    for step, line in enumerate(metric_lines(short_run.folder)):
         weight = 0.5 * step / 8
         charged = (line["loss"] - line["distortion"]) / weight if step else 0.0
         if step == 0:
@@ -91,22 +117,18 @@ def test_rate_warm_up_and_free_bits_of_the_config_act_in_training(short_run):
 
 
 def test_the_objective_of_the_first_steps_is_that_of_the_config(short_run):
-    config, model, _ = short_run
-    assert (model.beta, model.free_bits, model.rate_warmup_steps) == (0.5, 0.25, 8)
-    assert float(model.rate_weight()) == pytest.approx(0.5 * config.num_train_steps / 8)
+    assert short_run.objective == (0.5, 0.25, 8, pytest.approx(0.5 * 4 / 8))
 
 
 def test_model_keras_is_the_trained_model(short_run):
-    _, model, folder = short_run
-    loaded = sv.load(folder)
-    x = np.random.default_rng(0).uniform(size=(3, 4, 4, 1)).astype(np.float32)
-    np.testing.assert_array_equal(loaded(x).distortion, model(x).distortion)
+    loaded = sv.load(short_run.folder)
+    np.testing.assert_array_equal(loaded(X).distortion, short_run.distortion)
     assert int(loaded.optimizer.iterations) == 4
-    assert not list(folder.glob(".partial*"))
+    assert not list(short_run.folder.glob(".partial*"))
 
 
 def test_a_kill_while_model_keras_is_written_leaves_the_old_one(short_run, monkeypatch):
-    config, _, folder = short_run
+    config, folder = short_run.config, short_run.folder
     before = (folder / "model.keras").read_bytes()
 
     def torn(self, path, **kwargs):
@@ -127,10 +149,9 @@ def test_a_kill_while_model_keras_is_written_leaves_the_old_one(short_run, monke
 
 
 def test_a_finished_run_is_not_trained_again(short_run, monkeypatch):
-    config, model, folder = short_run
     monkeypatch.setattr(keras.Model, "fit", None)
-    again = train(config, folder)
-    for one, other in zip(weights_of(model), weights_of(again), strict=True):
+    again = train(short_run.config, short_run.folder)
+    for one, other in zip(short_run.weights, weights_of(again), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -181,9 +202,11 @@ def test_a_full_disk_is_said_before_training(tmp_path, monkeypatch):
         train(tiny_config(), tmp_path)
 
 
-def test_a_disk_that_fills_up_leaves_a_checkpoint_to_resume_from(short_run, tmp_path, monkeypatch):
-    config, _, whole = short_run
-    config = tiny_config(**{**config.to_dict(), "checkpoint_every_steps": 1})
+def test_a_disk_that_fills_up_leaves_a_checkpoint_to_resume_from(
+    short_run, restarts, tmp_path, monkeypatch
+):
+    whole = short_run.folder
+    config = dataclasses.replace(short_run.config, checkpoint_every_steps=1)
     original = loop.Checkpoints._save
 
     def full_at_3(self, manager, step):
@@ -204,13 +227,13 @@ def test_a_disk_that_fills_up_leaves_a_checkpoint_to_resume_from(short_run, tmp_
     assert all(finished[n].tobytes() == expected[n].tobytes() for n in expected)
 
 
-def test_images_out_of_range_are_said_as_such(tmp_path, monkeypatch):
+def test_images_out_of_range_are_said_as_such(short_run, restarts, tmp_path, monkeypatch):
     original = loop.data.training_batches
     monkeypatch.setattr(
         loop.data, "training_batches", lambda *a, **k: original(*a, **k).map(lambda x: 2.0 * x)
     )
     with pytest.raises(ValueError, match=r"^images must lie in \[0, 1\], the range of the likelih"):
-        train(tiny_config(likelihood="gaussian_fixed"), tmp_path)
+        train(short_run.config, tmp_path)
 
 
 def test_the_steps_of_a_call_never_go_past_the_end(tmp_path, monkeypatch):
@@ -231,10 +254,9 @@ def test_the_steps_of_a_call_never_go_past_the_end(tmp_path, monkeypatch):
     assert [line["step"] for line in metric_lines(tmp_path, "validation")] == [7, 10]
 
 
-def test_a_run_is_not_cut_short_by_a_later_command(tmp_path):
-    config = tiny_config(likelihood="gaussian_fixed", num_epochs=2)
-    train(config, tmp_path / "run")
-    before = (tmp_path / "run" / "config.json").read_bytes()
-    with pytest.raises(WorkdirError, match="holds a run of"):
-        train(dataclasses.replace(config, num_epochs=1), tmp_path / "run")
-    assert (tmp_path / "run" / "config.json").read_bytes() == before
+def test_a_run_is_not_cut_short_by_a_later_command(short_run):
+    config, folder = short_run.config, short_run.folder
+    before = (folder / "config.json").read_bytes()
+    with pytest.raises(WorkdirError, match="holds a run of 4 steps"):
+        train(dataclasses.replace(config, num_train_steps=3), folder)
+    assert (folder / "config.json").read_bytes() == before

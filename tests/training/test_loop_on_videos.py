@@ -45,9 +45,9 @@ MOMENTS = [
 
 @pytest.fixture(scope="module")
 def restarts():
-    """All runs of this module have the same model, which is compiled once."""
+    """All runs of this module have the same model, which is built once."""
     with pytest.MonkeyPatch.context() as patch:
-        yield Restarts().install(patch)
+        yield Restarts(eager=True).install(patch)
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +152,7 @@ def test_clips_of_a_picture_are_no_longer_than_the_videos(run):
         np.testing.assert_array_equal(shown, everything[:, :length])
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_ends_like_one_that_was_not(
     run, restarts, tmp_path, monkeypatch
 ):

@@ -1,4 +1,4 @@
-"""Signals: a run asked to stop leaves a checkpoint of that very step; a killed one goes on too."""
+"""Signals: a process asked to stop ends with its code and a checkpoint; see `test_resume` too."""
 
 import os
 import pathlib
@@ -10,73 +10,16 @@ import pytest
 import tensorflow as tf
 
 from tests.cli._in_process import TINY
-from tests.training._runs import Restarts, differences, metric_lines, tiny_config, train
+from tests.training._runs import Restarts, differences, train
 from tf_sigma_vae.training import EXIT_CODE, Preempted
-from tf_sigma_vae.training.metrics_log import MetricsLog
 from tf_sigma_vae.training.preemption import StopRequest
 from tf_sigma_vae.workdir import Workdir
 
-CONFIG = tiny_config(likelihood="gaussian_shared")
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
-
-
-@pytest.fixture(scope="module")
-def model():
-    return Restarts()
-
-
-@pytest.fixture
-def restarts(model, monkeypatch):
-    return model.install(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def whole(model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        model.install(patch)
-        train(CONFIG, folder)
-    return folder
 
 
 def latest(workdir):
     return pathlib.Path(tf.train.latest_checkpoint(str(workdir / "checkpoints"))).name
-
-
-def signalled(monkeypatch, number, step):
-    """Makes the process send itself a signal within a step."""
-    original = MetricsLog.on_train_batch_end
-
-    def send(self, batch, logs=None):
-        original(self, batch, logs)
-        if self.step == step:
-            os.kill(os.getpid(), number)
-
-    monkeypatch.setattr(MetricsLog, "on_train_batch_end", send)
-
-
-# Within an epoch, where no checkpoint is due; at the end of an epoch; at the end of the run.
-@pytest.mark.parametrize(("number", "step"), [(SIGNALS[0], 5), (SIGNALS[1], 4), (SIGNALS[0], 7)])
-def test_a_run_asked_to_stop_resumes_bit_for_bit(
-    number, step, whole, tmp_path, restarts, monkeypatch
-):
-    with monkeypatch.context() as patch, pytest.raises(Preempted) as caught:
-        signalled(patch, number, step)
-        train(CONFIG, tmp_path)
-    assert caught.value.code == EXIT_CODE == 42
-    name = signal.Signals(number).name
-    assert f"stopped by {name} at step {step}; the checkpoint is written" in caught.value.message
-    assert latest(tmp_path) == f"step-{step}"
-    assert [line["step"] for line in metric_lines(tmp_path)][-1] == (7 if step == 7 else 4)
-    assert not (tmp_path / "model.keras").exists()
-    train(CONFIG, tmp_path)
-    assert differences(whole, tmp_path) == []
-
-
-def test_the_handlers_of_the_process_are_back_after_training(whole, tmp_path, restarts):
-    before = [signal.getsignal(number) for number in SIGNALS]
-    train(CONFIG, tmp_path)
-    assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -98,6 +41,15 @@ def test_the_first_signal_is_noted_and_the_second_acts(number):
         signal.signal(number, previous)
 
 
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_outside_of_the_steps_ends_the_run_at_once_with_the_same_code(number):
+    with StopRequest() as stop_request, pytest.raises(Preempted) as ended:
+        signal.raise_signal(number)
+    assert stop_request.signal_name == number.name
+    assert ended.value.code == EXIT_CODE
+    assert "outside of the training steps" in ended.value.message
+
+
 INTERRUPTED = """
 import os, signal, sys
 from tf_sigma_vae.cli import train
@@ -112,6 +64,7 @@ train.run()
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_is_stopped_and_then_killed_ends_like_one_that_was_not(
     tmp_path, monkeypatch, capsys
 ):
@@ -140,12 +93,3 @@ def test_a_process_that_is_stopped_and_then_killed_ends_like_one_that_was_not(
     train(config, tmp_path / "killed")
     assert "resuming from step 9 of 14" in capsys.readouterr().out
     assert differences(tmp_path / "whole", tmp_path / "killed") == []
-
-
-@pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_outside_of_the_steps_ends_the_run_at_once_with_the_same_code(number):
-    with StopRequest() as stop_request, pytest.raises(Preempted) as ended:
-        signal.raise_signal(number)
-    assert stop_request.signal_name == number.name
-    assert ended.value.code == EXIT_CODE
-    assert "outside of the training steps" in ended.value.message

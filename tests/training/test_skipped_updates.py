@@ -189,7 +189,8 @@ def test_an_update_that_the_loss_scale_drops_is_a_skip_without_a_norm():
     inner = optimizer_lib.build(Config(optimizer="sgd", skip_norm=1e9), 100)
     # So large a scale overflows float16 in the first step and not in the last ones.
     outer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=2.0**24)
-    model.compile(outer)
+    model.compile(outer, run_eagerly=True)
+    outer.build(model.trainable_variables)
     rates, norms = [], []
     for _ in range(24):
         logs = model.train_on_batch(images(4), return_dict=True)
@@ -201,7 +202,9 @@ def test_an_update_that_the_loss_scale_drops_is_a_skip_without_a_norm():
     assert int(inner.num_skips.numpy()) == 0
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+@pytest.mark.parametrize(
+    "precision", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)]
+)
 def test_a_limit_far_too_low_costs_some_steps_and_no_more(precision, tmp_path):
     changes = {"skip_norm": 1e-2, "max_skips": 2, "log_every_steps": 4, "precision": precision}
     config = tiny_config(likelihood="gaussian_fixed", num_epochs=1, **changes)
@@ -230,11 +233,6 @@ def test_gradients_that_stay_broken_stop_the_run_with_the_reason(tmp_path, monke
     changes = {"skip_norm": 10.0, "max_skips": 2, "num_epochs": 1}
     with pytest.raises(NonFiniteError, match="stopped at step 3: non-finite gradient, after 2"):
         train(tiny_config(likelihood="gaussian_fixed", **changes), tmp_path)
-
-
-def test_without_a_limit_there_is_no_rate_of_skips(tmp_path):
-    train(tiny_config(likelihood="gaussian_fixed", num_epochs=1), tmp_path)
-    assert not any({"skip_rate", "gradient_norm"} & set(line) for line in metric_lines(tmp_path))
 
 
 @pytest.mark.parametrize("skip_norm", [1.0, 0.5])
