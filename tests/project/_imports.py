@@ -20,9 +20,14 @@ def imported_names(path: pathlib.Path, module: str) -> list[tuple[int, str]]:
 
     `from a import b` yields `a.b`: whether `b` is a module is for the caller to decide.
     """
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return names_imported_by(nodes, module, is_package=path.name == "__init__.py")
+
+
+def names_imported_by(nodes, module: str, is_package: bool) -> list[tuple[int, str]]:
+    """As `imported_names`, of the nodes of a syntax tree."""
     names = []
-    is_package = path.name == "__init__.py"
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names.extend((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -47,9 +47,15 @@ def config_attributes_read(tree: ast.Module) -> set[str]:
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-            if "config" in ast.unparse(node.value):
+            if any("config" in name for name in _names_in(node.value)):
                 names.add(node.attr)
     return names
+
+
+def _names_in(expression: ast.expr) -> list[str]:
+    named = {ast.Name: "id", ast.Attribute: "attr", ast.keyword: "arg"}
+    nodes = [node for node in ast.walk(expression) if type(node) in named]
+    return [getattr(node, named[type(node)]) or "" for node in nodes]
 
 
 def load_config(path: pathlib.Path) -> ml_collections.ConfigDict:

@@ -27,7 +27,7 @@ def find_undocumented(tree: ast.Module, module: str) -> list[str]:
         for child in node.body:
             if not isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
-            if child.name.startswith("_") or _is_setter(child):
+            if child.name.startswith("_") or _is_setter(child) or _is_overload(child):
                 continue
             if not ast.get_docstring(child):
                 missing.append(f"{prefix}.{child.name}")
@@ -40,6 +40,11 @@ def find_undocumented(tree: ast.Module, module: str) -> list[str]:
 
 def _is_setter(node) -> bool:
     return any(isinstance(d, ast.Attribute) and d.attr == "setter" for d in node.decorator_list)
+
+
+def _is_overload(node) -> bool:
+    """Whether it is only a signature, which the documented function implements."""
+    return any(ast.unparse(d).rpartition(".")[2] == "overload" for d in node.decorator_list)
 
 
 def test_everything_public_has_a_docstring(repository_root):
@@ -70,6 +75,9 @@ class Shown:
 
     def _hidden(self):
         pass
+
+@overload
+def function(): ...
 
 def function():
     pass
