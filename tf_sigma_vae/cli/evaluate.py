@@ -13,6 +13,8 @@ import functools
 import os
 import sys
 
+import numpy as np
+import tensorflow as tf
 from absl import flags, logging
 from tqdm import tqdm
 
@@ -130,8 +132,13 @@ def evaluate(
         workdirs, split, num_samples, global_batch_size, num_examples, num_rollouts, rollout_clips
     )
     _require_one_device(strategy_name, options)
-    asked = {"workdirs": workdirs, "split": split, "num_samples": num_samples}
-    asked |= {"global_batch_size": global_batch_size, "num_examples": num_examples}
+    asked: dict[str, object] = {
+        "workdirs": workdirs,
+        "split": split,
+        "num_samples": num_samples,
+        "global_batch_size": global_batch_size,
+        "num_examples": num_examples,
+    }
     say = functools.partial(print, file=sys.stderr)
     strategy = start.connect(strategy_name, asked, cluster_timeout, say)
     wanted = (split, num_examples, data_dir, download)
@@ -139,7 +146,13 @@ def evaluate(
 
 
 def _checked(
-    workdirs, split, num_samples, global_batch_size, num_examples, num_rollouts, rollout_clips
+    workdirs: list[str],
+    split: str,
+    num_samples: int | None,
+    global_batch_size: int | None,
+    num_examples: int,
+    num_rollouts: int | None,
+    rollout_clips: int | None,
 ) -> tuple[dict[str, runs.FinishedRun], measures.Options | None]:
     """The runs by short names, and how rollouts are made if they are; see `evaluate`."""
     runs.check_images_wanted(split, num_examples)
@@ -155,14 +168,20 @@ def _checked(
     return opened, None
 
 
-def _evaluate_all(opened, wanted, numbers, options, strategy) -> str:
+def _evaluate_all(
+    opened: dict[str, runs.FinishedRun],
+    wanted: tuple[str, int, str | None, bool],
+    numbers: tuple[int | None, int | None],
+    options: measures.Options | None,
+    strategy: tf.distribute.Strategy,
+) -> str:
     """See `evaluate`; `wanted` is what `FinishedRun.images` takes."""
     writes, evaluations, rollouts = agreement.is_chief(strategy), {}, {}
     with preempted_by_lost_workers(strategy):
         for name, run in opened.items():
             images = run.images(*wanted)
             evaluations[name] = _evaluated(name, run, images, wanted[0], numbers, strategy, writes)
-            if options is not None:
+            if options is not None and isinstance(images, data.VideoSource):
                 rollouts[name] = _rolled_out(name, run, images, options, *wanted[2:])
         # The chief's process serves the others: none may leave before the rest is done.
         agreement.wait_for_all(strategy)
@@ -171,7 +190,15 @@ def _evaluate_all(opened, wanted, numbers, options, strategy) -> str:
     return "\n\n".join([table(evaluations), *([rollout_table(rollouts)] if rollouts else [])])
 
 
-def _evaluated(name, run, images, split, numbers, strategy, writes: bool) -> Evaluation:
+def _evaluated(
+    name: str,
+    run: runs.FinishedRun,
+    images: np.ndarray | data.VideoSource,
+    split: str,
+    numbers: tuple[int | None, int | None],
+    strategy: tf.distribute.Strategy,
+    writes: bool,
+) -> Evaluation:
     """The evaluation of a run, written by the chief."""
     with _bar(name, *_amount(run, images), not writes) as bar:
         found = record.evaluate_run(run, images, split, *numbers, bar.update, strategy)
@@ -227,9 +254,9 @@ def _require_one_device(strategy_name: str, options: measures.Options | None) ->
         )
 
 
-def _amount(run: runs.FinishedRun, images) -> tuple[int, str]:
+def _amount(run: runs.FinishedRun, images: np.ndarray | data.VideoSource) -> tuple[int, str]:
     """What there is to do of a run, and its unit."""
-    if run.of_videos:
+    if isinstance(images, data.VideoSource):
         return data.num_evaluation_clips(images, run.clip_length(images)), "clip"
     return len(images), "image"
 
@@ -238,7 +265,14 @@ def _bar(name: str, total: int, unit: str, disable: bool = False) -> tqdm:
     return tqdm(total=total, desc=name, unit=unit, disable=disable)
 
 
-def _rolled_out(name: str, run: runs.FinishedRun, source, options, data_dir, download) -> dict:
+def _rolled_out(
+    name: str,
+    run: runs.FinishedRun,
+    source: data.VideoSource,
+    options: measures.Options,
+    data_dir: str | None,
+    download: bool,
+) -> dict:
     """The record of a run's rollouts, made now as the evaluation is, with its picture."""
     total = min(options.rollout_clips, _amount(run, source)[0])
     with _bar(f"{name}: rollouts", total, "clip") as bar:

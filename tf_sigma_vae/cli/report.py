@@ -36,7 +36,8 @@ from tqdm import tqdm
 
 from tf_sigma_vae import report as pages
 from tf_sigma_vae.cli import _command
-from tf_sigma_vae.evaluation import measures, runs
+from tf_sigma_vae.evaluation import fid, measures, runs
+from tf_sigma_vae.evaluation.fid.extractors import Extractor
 from tf_sigma_vae.likelihoods import NotCalibratedError
 from tf_sigma_vae.workdir import WorkdirError, write_atomically
 
@@ -197,19 +198,21 @@ def report(
 class _Progress:
     """A bar for each piece of work; one ends where the next begins."""
 
-    def __init__(self, unit: str):
+    def __init__(self, unit: str) -> None:
         """Without a bar yet.
 
         Args:
           unit: What is counted.
         """
-        self._bar, self._unit = None, unit
+        self._bar: tqdm | None = None
+        self._unit = unit
 
-    def begin(self, title: str, total: int) -> Callable[[int], object]:
+    def begin(self, title: str, total: int | None) -> Callable[[int], object]:
         """Begins a piece of so many images; returns what is told of those that are done."""
         self.close()
-        self._bar = tqdm(desc=title, total=total, unit=self._unit)
-        return self._bar.update
+        bar = tqdm(desc=title, total=total, unit=self._unit)
+        self._bar = bar
+        return bar.update
 
     def close(self) -> None:
         """Ends the last bar."""
@@ -247,7 +250,9 @@ def _names(given: Sequence[str] | None, run: runs.FinishedRun) -> Sequence[str]:
     return fitting if given is None else given
 
 
-def _clip_extractor(path: str | None, network, run: runs.FinishedRun):
+def _clip_extractor(
+    path: str | None, network: Extractor | None, run: runs.FinishedRun
+) -> fid.ClipNetwork | None:
     """The network of the distances of clips; None where it is not asked for."""
     if path is None:
         return None
@@ -258,7 +263,9 @@ def _clip_extractor(path: str | None, network, run: runs.FinishedRun):
     return measures.clip_extractor(path)
 
 
-def _extractor(name: str | None, path: str | None, measure_names: Sequence[str]):
+def _extractor(
+    name: str | None, path: str | None, measure_names: Sequence[str]
+) -> Extractor | None:
     """The network of the distances; None where none is asked for."""
     if name is None:
         if path is not None:
@@ -273,7 +280,7 @@ def main() -> None:
     """Runs the command from the parsed flags."""
     logging.set_verbosity(logging.ERROR)
     values = flags.FLAGS
-    options = measures.Options(**{name: values[name].value for name in measures.Options._fields})
+    options = measures.Options._make(values[name].value for name in measures.Options._fields)
     try:
         written = report(
             values.workdir,

@@ -19,12 +19,14 @@ import os
 import sys
 from collections.abc import Callable
 
+import numpy as np
 from absl import flags, logging
 
-from tf_sigma_vae import animation
+from tf_sigma_vae import animation, data
 from tf_sigma_vae.cli import _command
 from tf_sigma_vae.evaluation import runs, samples, video_samples
 from tf_sigma_vae.likelihoods import NotCalibratedError
+from tf_sigma_vae.models import LatentVariableModel
 from tf_sigma_vae.models._latent import require_temperature
 from tf_sigma_vae.workdir import WorkdirError
 
@@ -113,8 +115,8 @@ def sample(
     """
     if seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")
-    given = {"num_samples": num_samples, "num_clips": num_clips, "num_frames": num_frames}
-    given = {name: value for name, value in given.items() if value is not None}
+    asked = {"num_samples": num_samples, "num_clips": num_clips, "num_frames": num_frames}
+    given = {name: value for name, value in asked.items() if value is not None}
     video_samples.check_request(**given)
     require_temperature(temperature)
     runs.check_images_wanted(split, num_examples=0)
@@ -124,7 +126,7 @@ def sample(
     output = output or run.workdir.samples
     run.require_writable(output)
     images = run.images(split, data_dir=data_dir, download=download)
-    if run.of_videos:
+    if isinstance(images, data.VideoSource):
         given.setdefault("num_frames", run.clip_length(images))
         return _of_videos(run.model(), images, output, seed, temperature, split, given)
     return _of_images(run.model(), images, output, seed, temperature, split, **given)
@@ -138,7 +140,13 @@ def _require_of_images(given: dict[str, int], workdir: str) -> None:
 
 
 def _of_images(
-    model, images, output: str, seed: int, temperature: float, split: str, num_samples=NUM_SAMPLES
+    model: LatentVariableModel,
+    images: np.ndarray,
+    output: str,
+    seed: int,
+    temperature: float,
+    split: str,
+    num_samples: int = NUM_SAMPLES,
 ) -> list[str]:
     """The pictures of a model of images."""
     pictures = samples.prior(model, num_samples, seed, temperature)
@@ -155,7 +163,13 @@ def _of_images(
 
 
 def _of_videos(
-    model, source, output: str, seed: int, temperature: float, split: str, given: dict[str, int]
+    model: LatentVariableModel,
+    source: data.VideoSource,
+    output: str,
+    seed: int,
+    temperature: float,
+    split: str,
+    given: dict[str, int],
 ) -> list[str]:
     """The films and strips of a model of videos."""
     rollouts = video_samples.draw(model, source, seed=seed, temperature=temperature, **given)

@@ -36,6 +36,7 @@ SIGTERM and Ctrl-C stop it with code 42; a run that diverges is left out, and th
 
 import os
 import sys
+from typing import TypeVar
 
 from absl import flags, logging
 
@@ -195,7 +196,10 @@ def _expanded(path: str) -> str:
     return os.path.abspath(os.path.expanduser(path))
 
 
-def _or_default(value, default):
+_T = TypeVar("_T")
+
+
+def _or_default(value: _T | None, default: _T) -> _T:
     return default if value is None else value
 
 

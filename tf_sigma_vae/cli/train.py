@@ -97,6 +97,7 @@ def show_strategy(config: Config) -> None:
     """Prints what --strategy comes to, and checks it, without waiting for other workers."""
     choice, found = start.chosen(flags.FLAGS.strategy)
     if choice.kind == "multi_worker":
+        assert found is not None, "strategy.choose gives multi_worker only where there is a cluster"
         print(f"strategy: {choice.kind} ({choice.reason}); worker {found.index} of:")
         print("\n".join(f"  {address}" for address in found.addresses))
         strategy.check_workers(found, config)

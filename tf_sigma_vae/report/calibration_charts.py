@@ -3,12 +3,15 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from tf_sigma_vae.report import charts
 from tf_sigma_vae.report.content import Run
 
 Shown = Sequence[tuple[int, Run]]
+_Points = tuple[int, Run, Sequence[float], Sequence[float]]
+"""Index, run, and what is drawn of it along both axes."""
 """Runs with the measure, and their indices among all."""
 
 MOST_IN_A_CAPTION = 4
@@ -30,7 +33,7 @@ def coverage(shown: Shown) -> charts.Chart:
         "Bars: ± 1.96 standard errors over images."
     )
 
-    def plot(axes):
+    def plot(axes: Axes) -> None:
         charts.identity_line(axes, 0.0, 1.0)
         ends = []
         for index, run, points in lines:
@@ -52,20 +55,23 @@ def coverage(shown: Shown) -> charts.Chart:
     return charts.draw(plot, "coverage", caption, caption, _names(shown))
 
 
-def _lowest(lines) -> list[float]:
+def _lowest(lines: Sequence[tuple[int, Run, list[dict[str, float]]]]) -> list[float]:
     return [point["value"] - 0.03 for _, _, points in lines for point in points]
 
 
 def pit(shown: Shown) -> charts.Chart | None:
     """Histogram of the probability integral transform, with what chance leaves of a flat one."""
-    lines = [(i, run, run.measures["calibration"].get("pit")) for i, run in shown]
-    lines = [line for line in lines if line[2]]
+    lines = [
+        (index, run, record)
+        for index, run in shown
+        if (record := run.measures["calibration"].get("pit"))
+    ]
     if not lines:
         return None
     # Of the run whose bins are the most uncertain, so that no run is accused by chance.
     error = max(float(np.median(record["standard_error"])) for _, _, record in lines)
 
-    def plot(axes):
+    def plot(axes: Axes) -> None:
         ends = []
         for index, run, record in lines:
             look = charts.style(index)
@@ -97,7 +103,7 @@ def pit(shown: Shown) -> charts.Chart | None:
 def by_intensity(shown: Shown) -> charts.Chart | None:
     """Size of the residuals over the size that the decoder predicts, by the predicted mean."""
 
-    def ratio(bin_):
+    def ratio(bin_: dict[str, float]) -> float | None:
         scale = bin_.get("rms_scale")
         return bin_["rms_residual"] / scale if scale else None
 
@@ -126,20 +132,29 @@ def coverage_by_intensity(shown: Shown) -> charts.Chart | None:
 
 
 def _by_intensity(
-    shown: Shown, value: Callable, axis: str, title: str, caption: str, wanted: float
+    shown: Shown,
+    value: Callable[[dict[str, float]], float | None],
+    axis: str,
+    title: str,
+    caption: str,
+    wanted: float,
 ) -> charts.Chart | None:
-    lines = []
+    lines: list[_Points] = []
     for index, run in shown:
         bins = run.measures["calibration"].get("by_intensity") or []
         bins = [bin_ for bin_ in bins if bin_["count"] >= FEWEST_IN_A_BIN]
-        points = [((b["low"] + b["high"]) / 2.0, value(b)) for b in bins]
-        points = [point for point in points if point[1] is not None]
+        points = [
+            ((bin_["low"] + bin_["high"]) / 2.0, size)
+            for bin_ in bins
+            if (size := value(bin_)) is not None
+        ]
         if points:
-            lines.append((index, run, *zip(*points, strict=True)))
+            places, values = zip(*points, strict=True)
+            lines.append((index, run, places, values))
     if not lines:
         return None
 
-    def plot(axes):
+    def plot(axes: Axes) -> None:
         charts.reference_line(axes, wanted)
         ends = []
         for index, run, places, values in lines:
@@ -157,17 +172,18 @@ def _by_intensity(
 
 def by_scale(shown: Shown) -> charts.Chart | None:
     """Residuals against the scale predicted for them; only of decoders whose scale varies."""
-    lines = []
+    lines: list[_Points] = []
     for index, run in shown:
         bins = run.measures["calibration"].get("by_scale") or []
         points = [(b["rms_scale"], b["rms_residual"]) for b in bins]
         points = [point for point in points if min(point) > 0.0]
         if points:
-            lines.append((index, run, *zip(*points, strict=True)))
+            scales, residuals = zip(*points, strict=True)
+            lines.append((index, run, scales, residuals))
     if not lines:
         return None
 
-    def plot(axes):
+    def plot(axes: Axes) -> None:
         ends = []
         for index, run, scales, residuals in lines:
             look = charts.style(index)
@@ -203,7 +219,7 @@ def autocorrelation(shown: Shown) -> charts.Chart | None:
     if not lines:
         return None
 
-    def plot(axes):
+    def plot(axes: Axes) -> None:
         charts.reference_line(axes, 0.0)
         ends = []
         for index, run, values in lines:
@@ -289,7 +305,13 @@ def _names(shown: Shown) -> list[str]:
     return [run.name for _, run in shown]
 
 
-def _line(axes, look: charts.Style, x, y, errors=None) -> None:
+def _line(
+    axes: Axes,
+    look: charts.Style,
+    x: Sequence[float],
+    y: Sequence[float] | np.ndarray,
+    errors: Sequence[float] | None = None,
+) -> None:
     axes.errorbar(
         x,
         y,

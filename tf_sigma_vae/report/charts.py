@@ -7,7 +7,7 @@ there are more runs than colors, the colors come again with broken lines.
 
 import io
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -15,9 +15,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
+from matplotlib.typing import LineStyleType
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-LINES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
+LINES: Sequence[LineStyleType] = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
 MARKERS = "osD^vP"
 PANEL = (4.7, 3.1)
 """Size of a chart in inches; small, so that its words can be read on a phone too."""
@@ -35,7 +39,7 @@ LONGEST_NAME = 20
 _INK = "#010203"
 _LIGHT_INK, _DARK_INK = "#24292f", "#d8dee4"
 GRAY = "#8a8f98"
-_SETTINGS = {
+_SETTINGS: "dict[RcKeyType, Any]" = {
     "svg.fonttype": "none",
     "svg.hashsalt": "tf-sigma-vae",
     "font.family": "sans-serif",
@@ -62,7 +66,12 @@ _SETTINGS = {
         ("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"), _INK
     ),
 }
-_REFERENCE = {"color": _INK, "linewidth": 0.9, "linestyle": (0, (5, 3)), "zorder": 1.5}
+_REFERENCE: dict[str, Any] = {
+    "color": _INK,
+    "linewidth": 0.9,
+    "linestyle": (0, (5, 3)),
+    "zorder": 1.5,
+}
 """Of what others are held against."""
 _THEME = (
     f"<style>svg{{color:{_LIGHT_INK}}}"
@@ -100,7 +109,7 @@ class Style(NamedTuple):
     """How a run is drawn."""
 
     color: str
-    line: object
+    line: LineStyleType
     marker: str
 
 
@@ -170,8 +179,7 @@ def color_map(
     with matplotlib.rc_context(_SETTINGS):
         figure = Figure(figsize=MAP)
         axes = figure.add_axes((0.04, 0.45 / height, 0.92, (height - 0.75) / height))
-        ends = {"vmin": min(ticks), "vmax": max(ticks)}
-        image = axes.imshow(values, colors, interpolation="none", **ends)
+        image = axes.imshow(values, colors, interpolation="none", vmin=min(ticks), vmax=max(ticks))
         axes.set_axis_off()
         axes.set_title(title)
         bar = figure.add_axes((0.12, 0.3 / height, 0.76, 0.09 / height))
@@ -222,7 +230,9 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, str, Style]]) -> None:
     if not points:
         return
     places = axes.transAxes.inverted().transform(axes.transData.transform(points))[:, 1]
-    box, sides = axes.get_position(), axes.figure.get_size_inches()
+    figure = axes.figure
+    assert isinstance(figure, Figure), "no chart has a figure in a figure"
+    box, sides = axes.get_position(), figure.get_size_inches()
     width, height = box.width * sides[0], box.height * sides[1]
     places = spread(np.clip(places, 0.0, 1.0), _LABEL_GAP / height)
     for place, (_, name, look) in zip(places, ends, strict=True):
@@ -244,7 +254,7 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, str, Style]]) -> None:
         )
 
 
-def spread(places, gap: float) -> np.ndarray:
+def spread(places: Sequence[float] | np.ndarray, gap: float) -> np.ndarray:
     """Places moved as little as it takes to be `gap` apart, in their order, from 0 to 1 if it fits.
 
     Args:
@@ -287,7 +297,7 @@ def logarithmic(axes: Axes, name: str = "y") -> None:
     decades = np.log10(high / low)
     labeled = (2, 3, 5) if decades < 1.0 else (2, 5) if decades < 2.0 else ()
 
-    def between(value: float, _) -> str:
+    def between(value: float, _: float) -> str:
         leading = round(value / 10.0 ** np.floor(np.log10(value)))
         return f"{value:.3g}" if leading in labeled else ""
 

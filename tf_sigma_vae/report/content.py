@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ class Run(NamedTuple):
     """Short, and different from the others'."""
     workdir: str
     """Where it is, as it was given."""
-    config: dict[str, object]
+    config: dict[str, Any]
     """The resolved configuration."""
     measure: str | None
     """Of what its elbo is a bound: a "density", a "mass", or None where it is of neither."""

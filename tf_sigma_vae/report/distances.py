@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
+
 from tf_sigma_vae.evaluation.fid import Protocol, ProtocolMismatchError, require_comparable
 from tf_sigma_vae.report import charts, elements, figures
 from tf_sigma_vae.report.content import Content, Run
@@ -91,10 +93,11 @@ def section(content: Content) -> elements.Html | None:
     return elements.section("distances", "Distances of samples", how_to_read, *parts)
 
 
-def _parts(content: Content, prefix: str) -> list[elements.Html]:
+def _parts(content: Content, prefix: str) -> list[elements.Html | None]:
     """Charts and tables of the distances of a prefix."""
     found = groups(content.runs, prefix)
-    parts, mixed = [], len(found) > 1
+    parts: list[elements.Html | None] = []
+    mixed = len(found) > 1
     if mixed:
         parts.append(elements.notice(_why_apart(found)))
     for place, (protocol, members) in enumerate(found, 1):
@@ -111,7 +114,7 @@ def _parts(content: Content, prefix: str) -> list[elements.Html]:
     return parts
 
 
-def _why_apart(found) -> str:
+def _why_apart(found: Sequence[tuple[Protocol, list[int]]]) -> str:
     """What tells the protocols apart, in the words of the check."""
     try:
         require_comparable(found[0][0], found[1][0])
@@ -135,16 +138,16 @@ def _described(protocol: Protocol, things: str) -> str:
 
 
 def _chart(
-    runs: Sequence[Run], members: list[int], prefix: str, name: str, protocol
+    runs: Sequence[Run], members: list[int], prefix: str, name: str, protocol: Protocol
 ) -> charts.Chart | None:
-    shown = [(i, figures.metric_of("distances", prefix + name)(runs[i])) for i in members]
-    shown = [(index, metric) for index, metric in shown if metric is not None]
+    wanted = figures.metric_of("distances", prefix + name)
+    shown = [(i, metric) for i in members if (metric := wanted(runs[i])) is not None]
     if not shown:
         return None
     names = [runs[index].name for index, _ in shown]
     label = f"{PREFIXES[prefix]}{protocol.label(name)}"
 
-    def plot(axes):
+    def plot(axes: Axes) -> None:
         for place, (index, metric) in enumerate(shown):
             look = charts.style(index)
             error = charts.INTERVAL_ERRORS * (metric.get("standard_error") or 0.0)

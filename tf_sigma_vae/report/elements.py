@@ -13,6 +13,9 @@ from PIL import Image
 
 from tf_sigma_vae.report.charts import Chart
 
+Child = str | float | None
+"""What an element holds: HTML, or text, which is escaped; None is left out."""
+
 VOID = ("img", "meta", "br", "col")
 PICTURE_WIDTH = 560
 """Up to which small pictures are enlarged, in CSS pixels."""
@@ -22,7 +25,7 @@ class Html(str):
     """Text that is HTML already."""
 
 
-def element(tag: str, /, *children, **attributes) -> Html:
+def element(tag: str, /, *children: Child, **attributes: str | float | bool | None) -> Html:
     """An element.
 
     Args:
@@ -42,25 +45,25 @@ def element(tag: str, /, *children, **attributes) -> Html:
     return Html(opening if tag in VOID else f"{opening}{join(children)}</{tag}>")
 
 
-def join(children: Iterable, between: str = "") -> Html:
+def join(children: Iterable[Child], between: str = "") -> Html:
     """Children in a row, as `element` takes them."""
     texts = [c if isinstance(c, Html) else html.escape(str(c)) for c in children if c is not None]
     return Html(between.join(texts))
 
 
-def section(identifier: str, title: str, how_to_read: str, *children) -> Html:
+def section(identifier: str, title: str, how_to_read: str, *children: Child) -> Html:
     """A part of the page: a heading, a line that says how to read it, and what it shows."""
     heading = element("h2", title, id=identifier)
     lead = element("p", how_to_read, class_="lead")
     return element("section", heading, lead, *children, aria_labelledby=identifier)
 
 
-def note(*children) -> Html:
+def note(*children: Child) -> Html:
     """A small print paragraph."""
     return element("p", *children, class_="note")
 
 
-def notice(*children) -> Html:
+def notice(*children: Child) -> Html:
     """A paragraph that must not be overlooked."""
     return element("p", *children, class_="notice", role="note")
 
@@ -95,7 +98,7 @@ def with_unit(name: str, unit: str) -> Html:
     )
 
 
-def details(summary: str, *children) -> Html:
+def details(summary: str, *children: Child) -> Html:
     """What is folded away until it is asked for."""
     return element("details", element("summary", summary), *children)
 

@@ -97,7 +97,7 @@ def element_of_name(name: str) -> elements.Html:
     return elements.element("b", name)
 
 
-def _plain(value) -> str:
+def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -112,7 +112,9 @@ def _trained(run: Run) -> str:
 def _swatch(index: int) -> elements.Html:
     """The line of a run, as the charts draw it."""
     look = charts.style(index)
-    dashes = "" if look.line == "-" else " ".join(f"{2 * length:g}" for length in look.line[1])
+    dashes = (
+        "" if isinstance(look.line, str) else " ".join(f"{2 * length:g}" for length in look.line[1])
+    )
     line = elements.element(
         "line", x1=0, y1=6, x2=30, y2=6, stroke=look.color, stroke_dasharray=dashes or None
     )

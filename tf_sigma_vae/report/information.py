@@ -1,9 +1,10 @@
 """The information figure: the rate, and the intervals of the parts that it splits into."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from tf_sigma_vae.evaluation.information import SATURATION_SHARE
 from tf_sigma_vae.report import charts, elements, figures
@@ -86,7 +87,7 @@ def _heading(runs: Sequence[Run]) -> list[str]:
     return ["quantity", *(run.name for run in runs)]
 
 
-def _interval_rows(runs: Sequence[Run], names) -> list[list]:
+def _interval_rows(runs: Sequence[Run], names: Iterable[str]) -> list[list]:
     rows = []
     for name in names:
         cells = []
@@ -117,7 +118,7 @@ def _rows(runs: Sequence[Run]) -> list[list]:
     return rows
 
 
-def _intervals(shown, num_train: int) -> charts.Chart:
+def _intervals(shown: Sequence[tuple[int, Run]], num_train: int) -> charts.Chart:
     """The rate and both intervals of every run, with log S and log N."""
     records = [run.measures["information"] for _, run in shown]
     sizes = {run.measures["information"]["protocol"].get("num_examples") for _, run in shown}
@@ -133,7 +134,7 @@ def _intervals(shown, num_train: int) -> charts.Chart:
     ends = [1.05 * largest, *((1.3 if len(drawn) > 1 else 1.05) * value for _, value in drawn[-1:])]
     right = max(ends) or 1.0
 
-    def plot(axes):
+    def plot(axes: Axes) -> None:
         for place, (index, run) in enumerate(shown):
             _draw_run(axes, place, charts.style(index), run.measures["information"])
         axes.set_yticks(range(len(shown)), [charts.shortened(run.name) for _, run in shown])
@@ -181,7 +182,7 @@ def _right_end(found: dict) -> float:
     return max(rate["value"] + charts.INTERVAL_ERRORS * rate["standard_error"], *ends)
 
 
-def _draw_run(axes, place: int, look: charts.Style, found: dict) -> None:
+def _draw_run(axes: Axes, place: int, look: charts.Style, found: dict) -> None:
     rate = found["rate"]
     error = charts.INTERVAL_ERRORS * rate["standard_error"]
     axes.errorbar(
@@ -201,14 +202,14 @@ def _draw_run(axes, place: int, look: charts.Style, found: dict) -> None:
         )
 
 
-def _dimensions(shown) -> charts.Chart:
+def _dimensions(shown: Sequence[tuple[int, Run]]) -> charts.Chart:
     """The rate of every latent dimension, largest first."""
     rates = [
         sorted((d["value"] for d in run.measures["information"]["rate_by_dimension"]), reverse=True)
         for _, run in shown
     ]
 
-    def plot(axes):
+    def plot(axes: Axes) -> None:
         ends = []
         for (index, run), values in zip(shown, rates, strict=True):
             look = charts.style(index)

@@ -5,6 +5,7 @@ Runs with a flat latent have none of it.
 
 import matplotlib.colors
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from tf_sigma_vae.evaluation.levels import PREFIX, names_among, shape_text
@@ -59,7 +60,7 @@ def _rates(index: int, run: Run) -> charts.Chart | None:
     values = [rate["value"] for rate in rates]
     errors = [charts.INTERVAL_ERRORS * rate["standard_error"] for rate in rates]
 
-    def plot(axes):
+    def plot(axes: Axes) -> None:
         color = charts.style(index).color
         axes.barh(range(len(values)), values, height=0.7, color=color, alpha=0.75)
         axes.errorbar(
@@ -89,7 +90,7 @@ def curves(run: Run) -> charts.Chart | None:
     if len(shapes) == len(labels):
         labels = [f"{label}: {shape}" for label, shape in zip(labels, shapes, strict=True)]
 
-    def plot(axes):
+    def plot(axes: Axes) -> None:
         ends = []
         for label, color, (steps, values) in zip(labels, _shades(len(names)), series, strict=True):
             axes.plot(steps, values, color=color, linewidth=1.2)

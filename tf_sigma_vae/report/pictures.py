@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tf_sigma_vae import image_grid
+from tf_sigma_vae.models import LatentVariableModel
 from tf_sigma_vae.report import elements
 from tf_sigma_vae.report.content import Content, Run
 
@@ -30,7 +31,7 @@ CAPTIONS = {
 NOT_FINITE = "the model gives images with values that are not finite"
 
 
-def draw(model, images: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+def draw(model: LatentVariableModel, images: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """The pictures of a model.
 
     Args:

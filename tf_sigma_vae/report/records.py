@@ -76,11 +76,11 @@ def _differs(runs: Sequence[Run], name: str) -> bool:
     return any(run.config.get(name) != runs[0].config[name] for run in runs)
 
 
-def _value(value) -> str:
+def _value(value: object) -> str:
     if value is None:
         return figures.ABSENT
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _json(value) -> str:
+def _json(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)

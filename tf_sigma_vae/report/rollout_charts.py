@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from tf_sigma_vae.report import charts, figures
 from tf_sigma_vae.report.content import Run
 
 Shown = Sequence[tuple[int, Run]]
+Line = tuple[str, charts.Style, Run, dict]
+"""Label, style, run and curve."""
 """Runs with the measure, and their indices among all."""
 
 KINDS = {
@@ -65,33 +68,39 @@ def _of_one_run(index: int, run: Run, quantity: str, kinds: Sequence[str]) -> ch
     lines = []
     for place, kind in enumerate(kinds):
         look = _BASELINE_STYLE if kind == BASELINE else charts.style(place)
-        lines.append((KINDS[kind], look, run, curve(run, quantity, kind)))
+        found = curve(run, quantity, kind)
+        if found is not None:
+            lines.append((KINDS[kind], look, run, found))
     name, _ = QUANTITIES[quantity]
     return _chart(lines, quantity, f"{name}, {charts.shortened(run.name)}")
 
 
 def _of_runs(shown: Shown, quantity: str, kind: str) -> list[charts.Chart]:
     """One kind of a quantity, the runs in their colors; apart where they do not compare."""
-    groups = [range(len(shown))]
+    groups: Sequence[Sequence[int]] = [range(len(shown))]
     if quantity in OWN_UNITS:
         groups = list(figures.by_measure([run for _, run in shown]).values())
     found = []
     for group in groups:
         members = [shown[place] for place in group]
-        members = [(i, run) for i, run in members if curve(run, quantity, kind) is not None]
-        if not members:
+        lines = [
+            (run.name, charts.style(i), run, line)
+            for i, run in members
+            if (line := curve(run, quantity, kind)) is not None
+        ]
+        if not lines:
             continue
-        lines = [(run.name, charts.style(i), run, curve(run, quantity, kind)) for i, run in members]
-        copied = curve(members[0][1], quantity, BASELINE)
+        first = lines[0][2]
+        copied = curve(first, quantity, BASELINE)
         if copied is not None:
-            lines.append((KINDS[BASELINE], _BASELINE_STYLE, members[0][1], copied))
-        what = "" if len(groups) == 1 else f", {figures.MEASURE_NAMES[members[0][1].measure]}"
+            lines.append((KINDS[BASELINE], _BASELINE_STYLE, first, copied))
+        what = "" if len(groups) == 1 else f", {figures.MEASURE_NAMES[first.measure]}"
         title = f"{QUANTITIES[quantity][0]}: {KINDS[kind]}{what}"
         found.append(_chart(lines, quantity, title))
     return found
 
 
-def _chart(lines, quantity: str, title: str) -> charts.Chart:
+def _chart(lines: Sequence[Line], quantity: str, title: str) -> charts.Chart:
     """Lines over the future step with their intervals.
 
     Args:
@@ -103,7 +112,7 @@ def _chart(lines, quantity: str, title: str) -> charts.Chart:
     last = trained.pop() if len(trained) == 1 else None
     end = max(max(run.measures["rollouts"]["steps"]) for _, _, run, _ in lines)
 
-    def plot(axes):
+    def plot(axes: Axes) -> None:
         ends = []
         if quantity in WANTED:
             charts.reference_line(axes, WANTED[quantity])

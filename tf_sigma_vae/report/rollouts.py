@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tf_sigma_vae import animation
+from tf_sigma_vae import animation, data
 from tf_sigma_vae.evaluation import video_samples
+from tf_sigma_vae.models import LatentVariableModel
 from tf_sigma_vae.report import elements, figures, rollout_charts
 from tf_sigma_vae.report.content import Content, Run
 
@@ -55,7 +56,11 @@ NO_FILM = "The film of {name} is left out: it would have more than {limit:.0f} M
 
 
 def draw(
-    model, source, num_frames: int, seed: int, most_bytes: int = MOST_BYTES
+    model: LatentVariableModel,
+    source: data.VideoSource,
+    num_frames: int,
+    seed: int,
+    most_bytes: int = MOST_BYTES,
 ) -> tuple[dict[str, np.ndarray], bytes | None]:
     """The pictures of a model of videos.
 

@@ -165,8 +165,8 @@ def gather(chosen: Chosen, asked: Asked, step: Step | None = None) -> Content:
     step = step or (lambda title, total: lambda count: None)
     paths = [run.workdir.path for run in chosen.runs]
     names = short_names(column_names(paths))
-    split, data = asked.options.split, (asked.data_dir, asked.download)
-    images = [run.images(split, 0, *data) for run in chosen.runs]
+    split, where = asked.options.split, (asked.data_dir, asked.download)
+    images = [run.images(split, 0, *where) for run in chosen.runs]
     notices = [*chosen.notices, *_different_examples(names, images, split)]
     # Before the work: a number that the split does not have stops here.
     asked.options.resolved(len(images[0]), chosen.runs[0].of_videos)
@@ -176,7 +176,7 @@ def gather(chosen: Chosen, asked: Asked, step: Step | None = None) -> Content:
         records, absent, failed = _measured(name, run, asked, own_images, step)
         film = None
         try:
-            if run.of_videos:
+            if isinstance(own_images, data.VideoSource):
                 wanted = (run.clip_length(own_images), asked.options.seed, film_bytes)
                 drawn, film = rollouts.draw(run.model(), own_images, *wanted)
             else:
@@ -186,16 +186,29 @@ def gather(chosen: Chosen, asked: Asked, step: Step | None = None) -> Content:
             failed.append(PICTURES)
         measure = plugins.find("likelihoods", run.config.likelihood).measure
         history = metrics_log.read(run.workdir.metrics_file)
-        config = run.config.to_dict()
-        parts = (name, run.workdir.path, config, measure, history, records, absent, drawn)
-        of_videos = {"film": film, "of_videos": run.of_videos}
-        found.append(Run(*parts, failed=tuple(failed), **of_videos))
-    num_train = len(chosen.runs[0].images("train", 0, *data))
+        found.append(
+            Run(
+                name=name,
+                workdir=run.workdir.path,
+                config=run.config.to_dict(),
+                measure=measure,
+                history=history,
+                measures=records,
+                absent=absent,
+                pictures=drawn,
+                failed=tuple(failed),
+                film=film,
+                of_videos=run.of_videos,
+            )
+        )
+    num_train = len(chosen.runs[0].images("train", 0, *where))
     sweep = sweeps.read(chosen.sweep_folder) if chosen.sweep_folder else None
     return Content(found, split, num_train, sweep, notices)
 
 
-def _different_examples(names, found: Sequence, split: str) -> list[str]:
+def _different_examples(
+    names: Sequence[str], found: Sequence[np.ndarray | data.VideoSource], split: str
+) -> list[str]:
     """A notice if not all runs are measured on the same images or videos."""
     first = found[0]
     kind = "images" if isinstance(first, np.ndarray) else "videos"
@@ -220,20 +233,20 @@ def _shape(examples: np.ndarray | data.VideoSource) -> tuple[int, ...]:
     return tuple(examples.video_shape)
 
 
-def _are_same(own, first) -> bool:
+def _are_same(own: np.ndarray | data.VideoSource, first: np.ndarray | data.VideoSource) -> bool:
     """Whether two splits hold the same images, or as many videos with the same first ones."""
-    if isinstance(own, np.ndarray):
+    if isinstance(own, np.ndarray) and isinstance(first, np.ndarray):
         return np.array_equal(own, first)
+    assert isinstance(own, data.VideoSource) and isinstance(first, data.VideoSource), "of one kind"
     if len(own) != len(first):
         return False
     numbers = np.arange(min(len(own), COMPARED_VIDEOS))
     start, length = np.zeros_like(numbers), own.video_shape[0]
-    videos = (source.clips(numbers, start, length) for source in (own, first))
-    return np.array_equal(*videos)
+    return np.array_equal(own.clips(numbers, start, length), first.clips(numbers, start, length))
 
 
 def _measured(
-    name: str, run: FinishedRun, asked: Asked, examples, step: Step
+    name: str, run: FinishedRun, asked: Asked, examples: np.ndarray | data.VideoSource, step: Step
 ) -> tuple[dict[str, dict], dict[str, str], list[str]]:
     """The measures of a run, the reasons for those that it does not have, and those that failed."""
     options = asked.options.resolved(len(examples), run.of_videos)
@@ -260,28 +273,45 @@ def _measured(
 
 
 def _record(
-    run, measure: str, options, asked: Asked, title: str, total: int | None, step: Step
+    run: FinishedRun,
+    measure: str,
+    options: measures.Options,
+    asked: Asked,
+    title: str,
+    total: int | None,
+    step: Step,
 ) -> dict:
     """The stored record of a measure, or a new one; a bar only for what takes time."""
-    networks = {}
+    extractor, clip_extractor = None, None
     if measure == "distances":
-        networks = {"extractor": asked.extractor, "clip_extractor": asked.clip_extractor}
-    extractions = [network and network.extraction for network in networks.values()]
-    found = measures.stored(run, measure, options, *extractions)
+        extractor, clip_extractor = asked.extractor, asked.clip_extractor
+    found = measures.stored(
+        run,
+        measure,
+        options,
+        None if extractor is None else extractor.extraction,
+        None if clip_extractor is None else clip_extractor.extraction,
+    )
     return found or measures.obtain(
         run,
         measure,
         options,
+        extractor=extractor,
         data_dir=asked.data_dir,
         download=asked.download,
         progress=step(title, total),
-        **networks,
+        clip_extractor=clip_extractor,
     )
 
 
-def _total(measure: str, run: FinishedRun, options: measures.Options, examples) -> int | None:
+def _total(
+    measure: str,
+    run: FinishedRun,
+    options: measures.Options,
+    examples: np.ndarray | data.VideoSource,
+) -> int | None:
     """Of how many examples, or clips, the progress of a measure tells; None if it is not known."""
-    if run.of_videos:
+    if isinstance(examples, data.VideoSource):
         shown = first(examples, options.num_examples)
         num_clips = data.num_evaluation_clips(shown, run.clip_length(examples))
         totals = {"evaluation": num_clips, "rollouts": min(num_clips, options.rollout_clips)}

@@ -1,9 +1,10 @@
 """The training curves, and how the variance converged (Rybkin et al. 2021, Fig. 9)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from tf_sigma_vae.report import charts, elements, figures, levels
@@ -51,7 +52,9 @@ def section(content: Content) -> elements.Html:
     """The curves of all runs."""
     drawn, runs = [], content.runs
     for metric, axis in CURVES.items():
-        groups = figures.by_measure(runs) if metric in OWN_UNITS else {0: range(len(runs))}
+        groups: Mapping[str | None, Sequence[int]] = {None: range(len(runs))}
+        if metric in OWN_UNITS:
+            groups = figures.by_measure(runs)
         for measure, indices in groups.items():
             kind = f", {figures.MEASURE_NAMES[measure]}" if len(groups) > 1 else ""
             axis = axis.format(example="clip" if content.of_videos else "image")
@@ -93,13 +96,18 @@ def convergence(content: Content) -> elements.Html | None:
 
 
 def _curves(
-    runs: Sequence[Run], indices, metric: str, axis: str, title: str, log: bool = False
+    runs: Sequence[Run],
+    indices: Sequence[int],
+    metric: str,
+    axis: str,
+    title: str,
+    log: bool = False,
 ) -> charts.Chart | None:
     shown = [i for i in indices if any(runs[i].series(s, metric)[0] for s in _SPLITS)]
     if not shown:
         return None
 
-    def plot(axes):
+    def plot(axes: Axes) -> None:
         ends = []
         for index in shown:
             look = charts.style(index)
@@ -131,7 +139,7 @@ def _scales(runs: Sequence[Run]) -> charts.Chart | None:
     if not shown:
         return None
 
-    def plot(axes):
+    def plot(axes: Axes) -> None:
         ends = []
         for index in shown:
             look, run = charts.style(index), runs[index]

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tf_sigma_vae.config import Config
 
@@ -62,7 +62,7 @@ def budget(name: str) -> Budget:
     return BUDGETS[name]
 
 
-def applied(config: Config, given: Collection[str], *defaults: Mapping[str, object]) -> Config:
+def applied(config: Config, given: Collection[str], *defaults: Mapping[str, Any]) -> Config:
     """A configuration with the defaults of a study, a budget, in this order, but for what is given.
 
     Args:

@@ -181,8 +181,9 @@ def _final(curve: Curve) -> float:
 
 def _cell(values: Sequence[float | None]) -> str:
     """Mean and standard error over seeds, or in how many of them there is no value."""
-    missing = values.count(None)
+    known = [value for value in values if value is not None]
+    missing = len(values) - len(known)
     if missing:
         return "not reached" + (f" by {missing} of {len(values)} seeds" if len(values) > 1 else "")
-    found = over_seeds(values)
+    found = over_seeds(known)
     return number(Estimate(found.value, found.standard_error or 0.0, ""))

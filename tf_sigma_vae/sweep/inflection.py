@@ -67,7 +67,7 @@ def points(results: Sequence[Result]) -> list[Point]:
 def _point(runs: Sequence[Result]) -> Point:
     row = runs[0].row
     learned = np.mean([run.evaluation.metrics["beta_equivalent"].value for run in runs])
-    records = [run.information for run in runs]
+    records = [run.information for run in runs if run.information is not None]
     intervals = {}
     for name in INTERVALS:
         lower, upper = ([record[name][end] for record in records] for end in ENDS)
@@ -131,8 +131,9 @@ def _answer(name: str, grid: Sequence[Point], rest: Sequence[Point]) -> str:
     """A sentence: where the knee may be, and whether each calibrated decoder is there."""
     betas = [point.beta for point in grid]
     # Of any seed, so that the spread over seeds counts.
-    ends = ([getattr(p.intervals[name], end) for p in grid] for end in ("lowest", "highest"))
-    found = knee.possible_knees(betas, *ends, RISES[name])
+    lowest = [point.intervals[name].lowest for point in grid]
+    highest = [point.intervals[name].highest for point in grid]
+    found = knee.possible_knees(betas, lowest, highest, RISES[name])
     possible = ", ".join(f"{each.beta:g}" for each in found)
     whole = knee.Bracket(found[0].bracket.low, found[-1].bracket.high)
     verdicts = []

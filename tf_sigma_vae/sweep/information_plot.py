@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -115,7 +116,7 @@ def _draw_rest(axes: Axes, rest: Sequence[Point], name: str) -> None:
             place = max(near) + apart
         taken.append(place)
         ends, color = point.intervals[name], COLORS_OF_ROWS[index % len(COLORS_OF_ROWS)]
-        style = {"color": color, "capsize": 5, "linewidth": 2, "zorder": 3}
+        style: dict[str, Any] = {"color": color, "capsize": 5, "linewidth": 2, "zorder": 3}
         middle = (ends.lower + ends.upper) / 2.0
         axes.errorbar(
             [10.0**place],
@@ -134,7 +135,8 @@ def _draw_rest(axes: Axes, rest: Sequence[Point], name: str) -> None:
 
 def _draw_ceilings(axes: Axes, about: About, measured: Sequence[Result]) -> None:
     """Log S, which the estimator cannot exceed, and log N, which I(x; z) of the training cannot."""
-    sizes = {run.information["protocol"]["num_examples"] for run in measured}
+    records = [run.information for run in measured if run.information is not None]
+    sizes = {record["protocol"]["num_examples"] for record in records}
     for size in sorted(sizes):
         label = f"log S = {math.log(size):.3g}: ceiling of the lower end (S = {size:,} images)"
         axes.axhline(math.log(size), color="C3", linestyle=":", label=label)

@@ -83,10 +83,10 @@ def possible_knees(
       rises: See `knee`.
     """
     weights = _weights(betas) if rises else -_weights(betas)
-    lower, upper = np.asarray(lower, np.float64), np.asarray(upper, np.float64)
+    low, high = np.asarray(lower, np.float64), np.asarray(upper, np.float64)
     positive, negative = np.maximum(weights, 0.0), np.minimum(weights, 0.0)
-    most = positive @ upper + negative @ lower
-    least = positive @ lower + negative @ upper
+    most = positive @ high + negative @ low
+    least = positive @ low + negative @ high
     return [
         Knee(betas[i + 1], Bracket(betas[i], betas[i + 2]), float(most[i] if rises else -most[i]))
         for i in range(len(most))

@@ -36,7 +36,7 @@ class Measuring:
     extractor: Extractor | None = None
     """What `load` has made."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Checks what can be told without data.
 
         Raises:

@@ -66,7 +66,7 @@ def verdict(first: Entry, second: Entry) -> str | None:
       `AGREES`, `CONTRADICTS` or `OPEN`; None if the paper does not order the pair, or ours cannot
       be compared.
     """
-    if None in (first.paper, second.paper) or first.paper == second.paper:
+    if first.paper is None or second.paper is None or first.paper == second.paper:
         return None
     if not first.values or not second.values or first.kind != second.kind:
         return None
@@ -112,10 +112,12 @@ def _cell(entry: Entry, entries: Sequence[Entry], absent: str) -> str:
 def _against(entry: Entry, others: Sequence[Entry]) -> str:
     """How the row stands here to those to which it stands otherwise in the paper."""
     parts = []
+    assert entry.paper is not None, "the paper orders no row without a figure"
+    printed = [(other, other.paper) for other in others if other.paper is not None]
     # Better in the paper, hence worse here.
     for word, here in (
-        ("worse", [other for other in others if entry.paper < other.paper]),
-        ("better", [other for other in others if entry.paper > other.paper]),
+        ("worse", [other for other, paper in printed if entry.paper < paper]),
+        ("better", [other for other, paper in printed if entry.paper > paper]),
     ):
         if here:
             parts.append(f"{word} than {_names(here)}")

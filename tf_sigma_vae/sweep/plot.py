@@ -5,6 +5,7 @@ nats under different scales are different functions of the error, hence no commo
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -85,13 +86,20 @@ def _point(summary: Summary, x: str, y: str) -> Point | None:
     return figures[x].value, figures[y].value, error, figures[y].standard_error
 
 
+def _grid(found: Sequence[Summary], x: str, y: str) -> list[tuple[float, Point]]:
+    """The betas of the grid, and where their rows lie."""
+    return [
+        (summary.row.beta, point)
+        for summary in found
+        if summary.row.beta is not None and (point := _point(summary, x, y)) is not None
+    ]
+
+
 def _panel(axes: Axes, found: Sequence[Summary], x: str, y: str, every_row: bool) -> None:
     """The curve of the grid and the points of the other rows."""
     # Limits are set below: matplotlib's own warn at a value that stands alone.
     axes.set_autoscale_on(False)
-    grid = [s for s in found if s.row.beta is not None and _point(s, x, y)]
-    grid.sort(key=lambda summary: summary.row.beta)
-    points = [_point(summary, x, y) for summary in grid]
+    points = [point for _, point in sorted(_grid(found, x, y), key=lambda each: each[0])]
     if points:
         _draw(axes, points, "beta-VAEs of the grid", "o-", color=GRID_COLOR)
     rest = [s for s in found if s.row.beta is None]
@@ -122,18 +130,21 @@ def _bar(value: float, error: float | None) -> list[float]:
     return ends if value <= 0.0 or ends[0] > 0.0 else [value, ends[1]]
 
 
-def _limits(values: Sequence[float], scale: str, margins: tuple[float, float]) -> np.ndarray:
+def _limits(
+    values: Sequence[float], scale: str, margins: tuple[float, float]
+) -> tuple[float, float]:
     """The ends of an axis, with parts of the span of the values as margins."""
-    values = np.log10(values) if scale == "log" else np.asarray(values)
-    low, high = values.min(), values.max()
+    places = np.log10(values) if scale == "log" else np.asarray(values)
+    low, high = places.min(), places.max()
     span = high - low
     if span <= 1e-6 * max(abs(low), abs(high)):
         span = max(abs(low), 1.0)
     ends = np.array([low - margins[0] * span, high + margins[1] * span])
-    return 10.0**ends if scale == "log" else ends
+    first, last = (10.0**ends if scale == "log" else ends).tolist()
+    return first, last
 
 
-def _draw(axes: Axes, points: Sequence[Point], label: str, form: str, **style) -> None:
+def _draw(axes: Axes, points: Sequence[Point], label: str, form: str, **style: Any) -> None:
     x, y, *errors = zip(*points, strict=True)
     x_errors, y_errors = (None if None in each else np.asarray(each) for each in errors)
     axes.errorbar(x, y, xerr=x_errors, yerr=y_errors, label=label, fmt=form, capsize=3, **style)
@@ -141,14 +152,13 @@ def _draw(axes: Axes, points: Sequence[Point], label: str, form: str, **style) -
 
 def _label_betas(axes: Axes, found: Sequence[Summary], x: str, y: str) -> None:
     """Writes the betas beside the curve; points that lie together share a label."""
-    grid = [s for s in found if s.row.beta is not None and _point(s, x, y)]
     rest = [_point(s, x, y) for s in found if s.row.beta is None]
     others = [axes.transData.transform(point[:2]) for point in rest if point]
     groups: list[tuple[np.ndarray, tuple[float, float], list[str]]] = []
-    for summary in sorted(grid, key=lambda summary: _point(summary, x, y)[0]):
-        place = _point(summary, x, y)[:2]
+    for beta, point in sorted(_grid(found, x, y), key=lambda each: each[1][0]):
+        place = point[:2]
         pixels = axes.transData.transform(place)
-        text = f"{summary.row.beta:.6g}"
+        text = f"{beta:.6g}"
         if groups and np.hypot(*(pixels - groups[-1][0])) < SHARED_LABEL_PIXELS:
             groups[-1][2].append(text)
         else:

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -130,11 +130,11 @@ class Summary(NamedTuple):
 
 def over_seeds(values: Sequence[float]) -> OverSeeds:
     """Mean and standard error of independent runs."""
-    values = np.asarray(values, np.float64)
+    array = np.asarray(values, np.float64)
     error = None
-    if values.size > 1:
-        error = float(values.std(ddof=1) / np.sqrt(values.size))
-    return OverSeeds(float(values.mean()), error, tuple(values.tolist()))
+    if array.size > 1:
+        error = float(array.std(ddof=1) / np.sqrt(array.size))
+    return OverSeeds(float(array.mean()), error, tuple(array.tolist()))
 
 
 def summaries(results: Sequence[Result]) -> list[Summary]:
@@ -187,8 +187,8 @@ def results_csv(results: Sequence[Result]) -> str:
     for result in results:
         row, protocol = result.row, result.evaluation.protocol
         beta = "" if row.beta is None else row.beta
-        line = {"row": row.name, "variant": row.likelihood, "beta": beta, "seed": result.seed}
-        line |= {"measure": result.measure or "none"}
+        line: dict[str, Any] = {"row": row.name, "variant": row.likelihood, "beta": beta}
+        line |= {"seed": result.seed, "measure": result.measure or "none"}
         line |= {name: protocol[name] for name in ("dataset", "split", *PROTOCOL_COLUMNS)}
         line |= result.figures() | _how(result)
         line |= {errors[name]: error for name, error in result.errors().items()}
@@ -201,9 +201,9 @@ def latent_of(information: dict) -> str:
     return information["protocol"].get("latent", "whole")
 
 
-def _how(result: Result) -> dict[str, object]:
+def _how(result: Result) -> dict[str, Any]:
     """How the measures of a run were made, by the names of `MEASURED`."""
-    found = {}
+    found: dict[str, Any] = {}
     if result.distances is not None:
         samples = result.distances["protocol"]["samples"]
         found |= {"frechet_label": result.distances["labels"]["frechet"]}

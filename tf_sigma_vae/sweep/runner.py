@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from tqdm import tqdm
@@ -12,7 +13,7 @@ from tf_sigma_vae import build
 from tf_sigma_vae.config import Config
 from tf_sigma_vae.evaluation import record
 from tf_sigma_vae.evaluation import runs as evaluation_runs
-from tf_sigma_vae.evaluation.evaluate import check_numbers
+from tf_sigma_vae.evaluation.evaluate import Evaluation, check_numbers
 from tf_sigma_vae.sweep import artefacts, checks, convergence, runs, studies, tables
 from tf_sigma_vae.sweep.measuring import Measuring, require_comparable
 from tf_sigma_vae.sweep.results import Result
@@ -47,7 +48,7 @@ class Sweep:
         data_dir: str | None = None,
         download: bool = False,
         strategy_name: str = "auto",
-    ):
+    ) -> None:
         """Checks all that is asked for, and looks at the data once.
 
         Args:
@@ -92,7 +93,9 @@ class Sweep:
         self._protocol, self.about = self._looked_at_data(study, protocol)
         self.written: list[str] = []
 
-    def _looked_at_data(self, study: str, protocol: runs.Protocol):
+    def _looked_at_data(
+        self, study: str, protocol: runs.Protocol
+    ) -> tuple[runs.Protocol, tables.About]:
         """The protocol with its number of images, and `about`."""
         config = self._config
         if "distances" in self._measuring.names:
@@ -221,7 +224,9 @@ class Sweep:
             record.write(found, run.workdir.evaluation_file)
         self._measuring.make(run.workdir.path, self._data_dir, self._download)
 
-    def _evaluated(self, run: runs.Run, split: str, num_examples: int, num_samples: int):
+    def _evaluated(
+        self, run: runs.Run, split: str, num_examples: int, num_samples: int
+    ) -> Evaluation:
         finished = evaluation_runs.FinishedRun(run.workdir.path)
         images = finished.images(split, num_examples, self._data_dir, self._download)
         # No bar in a log file.
@@ -252,7 +257,7 @@ class Sweep:
         require_comparable([each.distances for each in found if each.distances is not None])
         return found, missing
 
-    def _result(self, run: runs.Run, evaluation, measured) -> Result:
+    def _result(self, run: runs.Run, evaluation: Evaluation, measured: dict[str, Any]) -> Result:
         curve = None
         if studies.study(self.about.study).convergence:
             curve = convergence.read(run.workdir.metrics_file)

@@ -10,6 +10,7 @@ Source: Rybkin et al. 2021, Tables 1, 2 and 3, Fig. 4 and 9; Sec. 3.1 for `scale
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tf_sigma_vae import objectives
 from tf_sigma_vae.config import Config
@@ -23,7 +24,7 @@ GRID = paper.GRID
 """Where the grid stands among a study's variants."""
 
 GRID_LIKELIHOOD = "gaussian_fixed"
-SWEEP_OPTIONS = {
+SWEEP_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "gaussian_fixed": {"scale": 1.0},
     # From scale 1, as in the paper, log_scale would not have arrived within a short budget.
     "gaussian_shared": {"initial_scale": "data", "scale_learning_rate_multiplier": 10.0},

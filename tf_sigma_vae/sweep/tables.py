@@ -140,7 +140,8 @@ def ordering_columns(
     Returns:
       Nothing for a study of which the paper prints no figures, and no FID if none was measured.
     """
-    study, found = studies.study(about.study), {}
+    study = studies.study(about.study)
+    found: dict[str, OrderingColumn] = {}
     if study.printed is None:
         return found
     kinds = [("nll", "nll", "-log p", study.printed.nll)]
@@ -218,8 +219,9 @@ def table_markdown(
     names += [name for name in (*DISTANCES, *INTERVALS) if _is_measured(name, rows)]
     heading = ["row", "seeds"]
     heading += [distance_label(results, name) or COLUMNS[name] for name in names]
-    for kind, column in columns.items():
-        heading += [f"paper's {PRINTED[kind]} ({study.printed.source})", column.heading]
+    if study.printed is not None:
+        for kind, column in columns.items():
+            heading += [f"paper's {PRINTED[kind]} ({study.printed.source})", column.heading]
     lines = [
         f"# {config.dataset}: {study.title}",
         "",
@@ -290,8 +292,11 @@ def distance_label(results: Sequence[Result], name: str) -> str | None:
 
 def saturated_rows(results: Sequence[Result]) -> set[str]:
     """Names of the rows that have a seed whose information is saturated."""
-    measured = [result for result in results if result.information is not None]
-    return {result.row.name for result in measured if result.information["saturated"]}
+    return {
+        result.row.name
+        for result in results
+        if result.information is not None and result.information["saturated"]
+    }
 
 
 def cell(summary: Summary, name: str, is_saturated: bool = False) -> str:
