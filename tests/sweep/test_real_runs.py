@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 import tf_sigma_vae as sv
+from tests.evaluation._eagerly import eagerly
 from tests.evaluation.fid import _networks
 from tests.sweep import _fakes
 from tests.training._runs import Killed, killed
@@ -29,10 +30,16 @@ def sweep(path, **given):
     return _fakes.sweep(path, config=_fakes.config(**CONFIG), **ASKED, **given)
 
 
+def run(path, **given):
+    """The failures of a sweep that trains op by op: it takes a few steps."""
+    with eagerly():
+        return sweep(path, **given).run()
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     path = tmp_path_factory.mktemp("sweep")
-    assert sweep(path).run() == []
+    assert run(path) == []
     return path
 
 
@@ -40,10 +47,10 @@ def finished(tmp_path_factory):
 def test_a_killed_sweep_ends_like_one_that_was_not(finished, tmp_path, monkeypatch, capsys):
     kill = killed(monkeypatch, WriteCheckpoints, "on_train_batch_end", "after", step=2)
     with kill, pytest.raises(Killed):
-        sweep(tmp_path).run()
+        run(tmp_path)
     assert "stopped at step 2" in sweep(tmp_path).plan()
     capsys.readouterr()
-    sweep(tmp_path).run()
+    run(tmp_path)
     printed = capsys.readouterr().out
     assert "[1/2] beta=0.1 seed 0 ...\nstrategy: one_device (as asked for)\nresuming" in printed
     assert "[2/2] gaussian_optimal seed 0 ..." in printed
@@ -52,16 +59,18 @@ def test_a_killed_sweep_ends_like_one_that_was_not(finished, tmp_path, monkeypat
 
 
 def test_its_runs_are_ordinary_workdirs(finished):
-    run = finished / "runs" / "gaussian_optimal-seed0"
-    assert sv.load(run).likelihood.provenance()["source"] == "calibrate"
-    content = json.loads((run / "evaluation.json").read_text())
+    path = finished / "runs" / "gaussian_optimal-seed0"
+    assert sv.load(path).likelihood.provenance()["source"] == "calibrate"
+    content = json.loads((path / "evaluation.json").read_text())
     assert {"elbo", "rate", "mse", "bits_per_dim_mass"} <= set(content["metrics"])
     assert content["protocol"]["variant"] == "gaussian_optimal"
-    before = (run / "evaluation.json").read_bytes()
-    evaluate.evaluate([str(run)], num_samples=0)
-    assert (run / "evaluation.json").read_bytes() == before
+    before = (path / "evaluation.json").read_bytes()
+    with eagerly():
+        evaluate.evaluate([str(path)], num_samples=0)
+    assert (path / "evaluation.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_both_runs_are_measured_by_one_network(finished, tmp_path, monkeypatch):
     monkeypatch.setenv(measures.CACHE_VARIABLE, str(tmp_path / "cache"))
     shutil.copytree(finished, tmp_path / "sweep")
@@ -71,7 +80,7 @@ def test_both_runs_are_measured_by_one_network(finished, tmp_path, monkeypatch):
         ("information", "distances"), load=functools.partial(measures.extractor, network)
     )
     # What is cleared between two runs leaves the network whole.
-    assert sweep(tmp_path / "sweep", measuring=asked).run() == []
+    assert run(tmp_path / "sweep", measuring=asked) == []
     again = sweep(tmp_path / "sweep", measuring=asked)
     assert again.plan().count("  done") == 2
     found, missing = again.results()
