@@ -90,9 +90,10 @@ def serve(likelihoods: list[str]) -> dict[str, dict]:
             dataset_options={"image_size": 28, "num_train": BATCH_SIZE, "num_test": 1},
             likelihood=name,
         )
-        images = build.load_splits(config).train
+        splits = build.load_splits(config)
+        images = splits.train
         with distribution.scope():
-            model = training.compiled_model(config, images.shape[1:], num_steps=1)
+            model = training.compiled_model(config, build.image_shape(splits), num_steps=1)
         fed = batches.training(distribution, config, images, start_step=0)
         model.fit(fed, steps_per_epoch=1, verbose=0, shuffle=False)
         found[name] = of_training(model, fed, distribution)
@@ -139,8 +140,10 @@ def count(likelihoods: list[str]) -> dict[str, dict]:
             logs.append(log)
         answer, _ = workers[0].communicate(timeout=SECONDS)
         if workers[0].returncode != 0:
-            said = [log.seek(0) or log.read()[-3000:] for log in logs]
-            raise RuntimeError("the workers stopped:\n" + "\n".join(said))
+            for log in logs:
+                log.seek(0)
+            said = "\n".join(log.read()[-3000:] for log in logs)
+            raise RuntimeError(f"the workers stopped:\n{said}")
     return json.loads(answer.splitlines()[-1])
 
 

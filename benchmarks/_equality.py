@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 import tempfile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest import mock
 
 import keras
@@ -29,13 +29,13 @@ EPOCHS = 2
 # Of the last batch of an epoch two and three replicas get unequal shares, four do too.
 LAST_BATCH_SIZE = 7
 NUM_TRAIN = 2 * GLOBAL_BATCH_SIZE + LAST_BATCH_SIZE
-DATA = {"num_train": NUM_TRAIN, "num_test": 4, "image_size": [4, 5], "channels": 3}
+DATA: dict[str, Any] = {"num_train": NUM_TRAIN, "num_test": 4, "image_size": [4, 5], "channels": 3}
 OPTION_VARIANTS = {
     "gaussian_optimal/soft_clip": ("gaussian_optimal", {"bound": "soft_clip"}),
     "gaussian_inverse_gamma/trained": ("gaussian_inverse_gamma", {"estimation": "trained"}),
     "gaussian_shared/data": ("gaussian_shared", {"initial_scale": "data"}),
 }
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "clip_norm": {"clip_norm": 0.5},
     "ema": {"ema_momentum": 0.9},
     "adamw": {"optimizer": "adamw", "weight_decay": 0.1},
@@ -56,7 +56,7 @@ SETTINGS = {
     },
 }
 """What `gaussian_optimal` is trained with, by the name of the case behind its colon."""
-CLIPS = {
+CLIPS: dict[str, Any] = {
     "dataset": "video_npz",
     "train_frames": 4,
     "eval_frames": 4,
@@ -67,7 +67,7 @@ CLIPS = {
     # Of ten times as many numbers as the images.
     "learning_rate": 5e-4,
 }
-CLIP_SETTINGS = {
+CLIP_SETTINGS: dict[str, dict[str, Any]] = {
     "prior fixed": {"model_options": {**CLIPS["model_options"], "prior": "fixed"}},
     "scale over frames": {
         "likelihood": "gaussian_optimal_per_image",
@@ -105,7 +105,7 @@ class Differences(NamedTuple):
 
 def variants() -> dict[str, dict]:
     """Changes of the configuration by case: every likelihood, and its options that matter here."""
-    cases = {name: {"likelihood": name} for name in plugins.names("likelihoods")}
+    cases: dict[str, dict] = {name: {"likelihood": name} for name in plugins.names("likelihoods")}
     for case, (name, options) in OPTION_VARIANTS.items():
         cases[case] = {"likelihood": name, "likelihood_options": options}
     return cases
@@ -119,7 +119,7 @@ def settings() -> dict[str, dict]:
 
 def hierarchies() -> dict[str, dict]:
     """Changes of the configuration by case: every likelihood on two levels of latents."""
-    levels = {
+    levels: dict[str, Any] = {
         "model": "hierarchical_vae",
         "network": "ladder32",
         "network_options": {
@@ -147,7 +147,8 @@ def smooth_videos(num_videos: int, shape: tuple[int, ...], seed: int) -> np.ndar
     places = np.indices(shape).reshape(4, 1, *shape)
     speeds = rng.uniform(-0.5, 0.5, (4, num_videos, 1, 1, 1, 1))
     phases = rng.uniform(0, 2 * np.pi, (num_videos, 1, 1, 1, 1))
-    return np.uint8(127.5 + 120 * np.sin(np.sum(speeds * places, axis=0) + phases))
+    waves = np.sin(np.sum(speeds * places, axis=0) + phases)
+    return (127.5 + 120 * waves).astype(np.uint8)
 
 
 @functools.cache
@@ -156,9 +157,9 @@ def archive() -> str:
     folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = os.path.join(folder, "videos.npz")
-    sizes = {"train": NUM_TRAIN, "test": DATA["num_test"]}
-    parts = {name: smooth_videos(sizes[name], (6, 16, 16, 1), seed=0) for name in sizes}
-    np.savez(path, **parts)
+    shape = (6, 16, 16, 1)
+    train = smooth_videos(NUM_TRAIN, shape, seed=0)
+    np.savez(path, train=train, test=smooth_videos(DATA["num_test"], shape, seed=0))
     return path
 
 
@@ -245,10 +246,10 @@ def _arrays(variables) -> dict[str, np.ndarray]:
 
 def _relative_difference(one: list[np.ndarray], other: list[np.ndarray]) -> float:
     """`max |a - b| / max |a|` of the values of a tensor in all steps."""
-    one, other = np.stack(one), np.stack(other)
-    difference = np.max(np.abs(one - other), initial=0.0)
+    first, second = np.stack(one), np.stack(other)
+    difference = np.max(np.abs(first - second), initial=0.0)
     # NaN, which is no 0, stays.
-    return 0.0 if difference == 0 else float(difference / np.max(np.abs(one)))
+    return 0.0 if difference == 0 else float(difference / np.max(np.abs(first)))
 
 
 def train(changes: dict, distribution: tf.distribute.Strategy) -> Recorder:

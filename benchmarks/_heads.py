@@ -52,6 +52,7 @@ class HeadTrainer:
         Raises:
           FloatingPointError: If it is not finite: such a step is not worth timing.
         """
+        logs = {"loss": np.nan}
         for _ in range(steps):
             # A number as the result: the step is over when it is there.
             logs = self._model.train_on_batch(self._batch, return_dict=True)
@@ -69,6 +70,8 @@ def peak_bytes() -> int:
     """
     if STATUS.exists():
         kibibytes = re.search(r"^VmHWM:\s+(\d+) kB$", STATUS.read_text(), flags=re.MULTILINE)
+        if kibibytes is None:
+            raise RuntimeError(f"{STATUS} says nothing of VmHWM")
         return 1024 * int(kibibytes.group(1))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak

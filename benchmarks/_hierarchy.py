@@ -7,6 +7,7 @@ import json
 import runpy
 import sys
 import time
+from typing import Any
 
 from benchmarks._heads import peak_bytes, random_images
 
@@ -38,7 +39,7 @@ def main(config: str, batch_size: int, rematerialize: bool, num_steps: int) -> d
     images = tf.constant(random_images(batch_size, 32, 3))
     clock = Clock()
     model = training.compiled_model(Config.from_dict(values), (32, 32, 3), num_steps=10**6)
-    facts = {
+    facts: dict[str, Any] = {
         "build": clock.read(),
         "num_weights": sum(int(np.prod(w.shape)) for w in model.trainable_weights),
         "num_levels": model.num_levels,

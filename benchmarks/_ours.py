@@ -2,6 +2,7 @@
 
 import math
 import time
+from typing import Any
 from unittest import mock
 
 import keras
@@ -18,7 +19,7 @@ from tf_sigma_vae.training.checkpoints import Checkpoints
 ENDLESS = 10**8
 
 # What differs between the settings; "_step" after a name asks for its bare step.
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "float32": {"precision": "float32"},
     "bfloat16": {"precision": "mixed_bfloat16"},
     "jit": {"precision": "float32", "jit_compile": True},

@@ -7,7 +7,7 @@ import json
 import runpy
 import sys
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,7 +52,7 @@ def main(case: Case) -> dict:
     clips = tf.constant(random_clips(case.batch_size, case.num_frames, case.frame_shape))
     clock = Clock()
     model = training.compiled_model(Config.from_dict(values), case.frame_shape, num_steps=10**6)
-    facts = {
+    facts: dict[str, Any] = {
         "build": clock.read(),
         "num_weights": sum(int(np.prod(w.shape)) for w in model.trainable_weights),
         "before": peak_bytes(),
@@ -79,7 +79,7 @@ def traced(model, clips) -> dict:
 
     clock = Clock()
     graph = tf.function(model.train_step).get_concrete_function(clips).graph
-    facts = {"trace": clock.read()}
+    facts: dict[str, Any] = {"trace": clock.read()}
     definition = graph.as_graph_def()
     functions = definition.library.function
     facts["num_nodes"] = len(definition.node) + sum(len(f.node_def) for f in functions)
@@ -98,7 +98,8 @@ def rollouts(model, case: Case, num_copies: int) -> dict:
         "traced": lambda: model.rollout(context, case.horizon, ids).numpy(),
         "eager": lambda: frame_by_frame(model, context, case.horizon, ids).numpy(),
     }
-    facts, made = {"num_copies": num_copies, "first": {}}, {}
+    facts: dict[str, Any] = {"num_copies": num_copies, "first": {}}
+    made = {}
     for kind, make in kinds.items():
         start = time.perf_counter()
         made[kind] = np.asarray(make(), np.float32)

@@ -100,6 +100,7 @@ class TorchTrainer:
 
     def run(self, steps: int) -> float:
         """Runs training steps and returns the loss of the last one, in nats an image."""
+        loss = torch.tensor(torch.nan)
         for _ in range(steps):
             x = next(self._batches).to(torch.float32).div_(255.0)
             x = x.contiguous(memory_format=self._layout)

@@ -49,7 +49,7 @@ def step_seconds(trainers: dict, rounds: int, steps: int, seed: int) -> dict[str
       seed: Of the order within the rounds.
     """
     order = random.Random(seed)
-    seconds = {name: [] for name in trainers}
+    seconds: dict[str, list[float]] = {name: [] for name in trainers}
     for number in range(rounds):
         for name in order.sample(list(trainers), len(trainers)):
             start = time.perf_counter()

@@ -93,7 +93,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main():
     """Measures every case in every round, and prints the table."""
     args = parse_args()
-    cases = {(mode, size): [] for size in sorted(set(args.batch_sizes)) for mode in MODES}
+    cases: dict[tuple[str, int], list[dict]] = {
+        (mode, size): [] for size in sorted(set(args.batch_sizes)) for mode in MODES
+    }
     for _ in range(args.rounds):
         for (mode, size), rounds in cases.items():
             rounds.append(measure(args.config, size, mode, args.steps))

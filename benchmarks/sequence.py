@@ -49,8 +49,8 @@ def median(rounds: list[dict], what: str, clock: str = "clock") -> float:
 
 def table(cases: dict[tuple[int, int], list[dict]]) -> str:
     """The measurements of training, a line for each batch size and length of clips."""
-    heads = ("case", "build, s", "first step, s", "trace, s", "step, s", "of processors")
-    heads += ("peak, MiB", "nodes")
+    heads = ["case", "build, s", "first step, s", "trace, s", "step, s", "of processors"]
+    heads += ["peak, MiB", "nodes"]
     lines = [f"{heads[0]:24}" + "".join(f"{head:>15}" for head in heads[1:])]
     for (batch_size, num_frames), rounds in cases.items():
         figures = [median(rounds, what) for what in ("build", "first", "trace", "steps")]
@@ -130,7 +130,9 @@ def main():
     """Measures every case in every round, and prints the tables."""
     args = parse_args()
     lengths = sorted(set(args.lengths))
-    cases = {(size, n): [] for size in sorted(set(args.batch_sizes)) for n in lengths}
+    cases: dict[tuple[int, int], list[dict]] = {
+        (size, n): [] for size in sorted(set(args.batch_sizes)) for n in lengths
+    }
     for _ in range(args.rounds):
         for (size, length), rounds in cases.items():
             copies = tuple(args.copies) if length == lengths[0] else ()

@@ -63,7 +63,12 @@ def _elbo(model, images, seed):
     return -(output.distortion + output.rate), -output.distortion, output.rate
 
 
-METHODS = {"encode": _encode, "decode": _decode, "sample": _sample, "elbo": _elbo}
+METHODS: dict[str, Callable] = {
+    "encode": _encode,
+    "decode": _decode,
+    "sample": _sample,
+    "elbo": _elbo,
+}
 
 
 def random_inputs(image_shape, latent_size: int, batch_size: int) -> dict:
@@ -138,7 +143,9 @@ def measure(calls: dict, rounds: int, num_calls: int, seed: int) -> dict:
       seed: Of the order within the rounds.
     """
     order = random.Random(seed)
-    seconds = {row: {name: [] for name in those} for row, those in calls.items()}
+    seconds: dict[Row, dict[str, list[float]]] = {
+        row: {name: [] for name in those} for row, those in calls.items()
+    }
     for those in calls.values():
         for call in those.values():
             _seconds_of_calls(call, WARMUP_CALLS)

@@ -65,11 +65,13 @@ class Worker:
             stderr=self._log,
             text=True,
         )
+        assert self._process.stdin is not None and self._process.stdout is not None, "both pipes"
+        self._input, self._output = self._process.stdin, self._process.stdout
         self.process_id = self._process.pid
         self.facts = json.loads(self._answer("ready"))
 
     def _answer(self, word: str) -> str:
-        line = self._process.stdout.readline()
+        line = self._output.readline()
         if not line.startswith(f"{word} "):
             self._log.seek(0)
             raise RuntimeError(f"{self.name} stopped:\n{self._log.read()[-4000:]}")
@@ -77,16 +79,16 @@ class Worker:
 
     def run(self, units: int) -> tuple[float, float]:
         """Runs some units of work and returns the seconds by the clock and of the processors."""
-        self._process.stdin.write(f"go {units}\n")
-        self._process.stdin.flush()
+        self._input.write(f"go {units}\n")
+        self._input.flush()
         clock, processors = self._answer("seconds").split()
         return float(clock), float(processors)
 
     def close(self):
         """Ends the process."""
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write("quit\n")
-            self._process.stdin.close()
+            self._input.write("quit\n")
+            self._input.close()
         try:
             self._process.wait(timeout=30)
         except subprocess.TimeoutExpired:
@@ -105,7 +107,10 @@ def load_images(data_dir: str | None) -> tuple[np.ndarray, str]:
         from PIL import Image
 
         small = plugins.find("data", "digits")().load()["train"][..., 0]
-        images = [np.asarray(Image.fromarray(x).resize((28, 28), Image.BILINEAR)) for x in small]
+        images = [
+            np.asarray(Image.fromarray(x).resize((28, 28), Image.Resampling.BILINEAR))
+            for x in small
+        ]
         # Repeated, so that an epoch is as long as one of Fashion-MNIST.
         images = np.resize(np.stack(images)[..., np.newaxis], (60_000, 28, 28, 1))
         return images, "scikit-learn's digits, enlarged to 28x28 (no Fashion-MNIST in --data_dir)"

@@ -59,7 +59,7 @@ def train(loss_function, images, beta, steps):
         return tf.concat([tf.reshape(g, [-1]) for g in gradients], axis=0), tf.reduce_mean(kl)
 
     rng = np.random.default_rng(0)
-    first = None
+    first, kl = None, np.nan
     for _ in range(steps):
         x = images[rng.integers(len(images), size=BATCH_SIZE)]
         gradient, kl = step(x, rng.normal(size=(BATCH_SIZE, LATENT_SIZE)).astype(np.float32))

@@ -36,7 +36,7 @@ class Celeba(_tfds.TfdsImages):
     tfds_name = "celeb_a"
     splits = types.MappingProxyType({split: split for split in ("train", "validation", "test")})
 
-    def __init__(self, *, image_size: int = 64, crop: int = 148, crop_offset: int = 0):
+    def __init__(self, *, image_size: int = 64, crop: int = 148, crop_offset: int = 0) -> None:
         """Chooses the square and its size.
 
         Args:

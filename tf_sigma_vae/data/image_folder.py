@@ -27,7 +27,7 @@ class ImageFolder(_base.ImageDataset):
         channels: int = 3,
         test_fraction: float = 0.1,
         split_seed: int = 0,
-    ):
+    ) -> None:
         """Says where the images are and how they are wanted.
 
         Args:

@@ -29,7 +29,7 @@ class MovingMnist(_videos.VideoDataset):
         num_train: int = 60_000,
         num_test: int = 10_000,
         seed: int = 0,
-    ):
+    ) -> None:
         """Says which videos are made.
 
         Args:

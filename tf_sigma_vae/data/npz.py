@@ -22,7 +22,7 @@ class Npz(_base.ImageDataset):
         split_seed: int = 0,
         image_size: int | tuple[int, int] | None = None,
         resize: str = "crop",
-    ):
+    ) -> None:
         """Says where the images are and how they are wanted.
 
         Args:

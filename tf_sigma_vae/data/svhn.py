@@ -19,7 +19,7 @@ class Svhn(_tfds.TfdsImages):
 
     tfds_name = "svhn_cropped"
 
-    def __init__(self, *, image_size: int | None = None, include_extra: bool = False):
+    def __init__(self, *, image_size: int | None = None, include_extra: bool = False) -> None:
         """Chooses a variant of the data.
 
         Args:

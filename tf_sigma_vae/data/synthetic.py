@@ -44,7 +44,7 @@ class Synthetic(_base.ImageDataset):
         channels: int = 1,
         latent_size: int = 4,
         seed: int = 0,
-    ):
+    ) -> None:
         """Chooses a generator.
 
         Args:

@@ -48,7 +48,7 @@ class VideoFolder(_videos.VideoDataset):
         channels: int = 3,
         test_fraction: float = 0.1,
         split_seed: int = 0,
-    ):
+    ) -> None:
         """Says where the videos are and how they are wanted.
 
         Args:

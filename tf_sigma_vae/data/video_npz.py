@@ -23,7 +23,7 @@ class VideoNpz(_videos.VideoDataset):
         split_seed: int = 0,
         image_size: int | tuple[int, int] | None = None,
         resize: str = "crop",
-    ):
+    ) -> None:
         """Says where the videos are and how they are wanted.
 
         Args:

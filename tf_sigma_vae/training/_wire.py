@@ -110,7 +110,7 @@ class Connection:
       opened: `time.monotonic()` when the connection was made [seconds].
     """
 
-    def __init__(self, connected: socket.socket, peer: str):
+    def __init__(self, connected: socket.socket, peer: str) -> None:
         """Takes over the socket."""
         self.socket = connected
         self.peer = peer

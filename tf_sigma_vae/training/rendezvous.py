@@ -110,7 +110,7 @@ class _Guest:
       state: How it stands with the chief, for messages.
     """
 
-    def __init__(self, chief: str, index: int, hello: bytes, watch: _wire.Watch):
+    def __init__(self, chief: str, index: int, hello: bytes, watch: _wire.Watch) -> None:
         self._chief = chief
         self._index = index
         self._hello = hello
