@@ -1,8 +1,10 @@
-"""Workers that do not come together say so, all of them, and write nothing."""
+"""Workers that do not come together say so, all of them, and write nothing.
+
+`tests/training/test_rendezvous.py` tries the same without processes.
+"""
 
 import json
 import shutil
-import time
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ def texts(ends):
     return [end.output for end in ends]
 
 
+@pytest.mark.slow
 def test_a_worker_that_never_comes_up_is_named_by_who_waits_for_it(cluster, tmp_path):
     without_worker, without_chief = cluster(2), cluster(2)
     flags = training(tmp_path / "run", f"--cluster_timeout={SHORT_TIMEOUT}")
@@ -39,20 +42,6 @@ def test_a_worker_that_never_comes_up_is_named_by_who_waits_for_it(cluster, tmp_
 
 
 @pytest.mark.slow
-def test_all_who_are_there_give_up_together_and_name_who_is_not(cluster, tmp_path):
-    three = cluster(3)
-    for index in (0, 1):
-        # Long enough for one to start much later than the other.
-        three.start(index, training(tmp_path / "run", "--cluster_timeout=20"))
-    ends = [three.end(0)]
-    since = time.monotonic()
-    ends.append(three.end(1))
-    assert time.monotonic() - since < SHORT_TIMEOUT
-    for text in texts(ends):
-        assert f"gave up after 20 s without worker 2 ({three.addresses[2]})" in text
-    assert not (tmp_path / "run").exists()
-
-
 def test_workers_with_different_configs_are_told_the_difference(cluster, tmp_path):
     two = cluster(2)
     two.start(0, training(tmp_path / "run", "--config.learning_rate=0.25"))
