@@ -11,6 +11,12 @@ def numbered(*leading, image_shape=IMAGE_SHAPE):
     return np.broadcast_to(levels, (*leading, *image_shape))
 
 
+def assert_same_images(found, expected):
+    """To one gray level: what other kernels compute may be rounded to a neighbor."""
+    assert found.dtype == expected.dtype == np.uint8
+    np.testing.assert_allclose(found.astype(int), expected.astype(int), atol=1)
+
+
 def levels(num_examples):
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, size=(num_examples, *IMAGE_SHAPE), dtype=np.uint8)
@@ -66,8 +72,8 @@ def test_prior_images_show_the_same_z_with_and_without_noise():
     model = set_weights(tiny_vae("gaussian_fixed"))
     likelihood, noisy, _ = model.sample(5, seed=3)
     found = image_grid.prior_images(model, 5, seed=3)
-    np.testing.assert_array_equal(found[0], image_grid.to_uint8(likelihood.mean()))
-    np.testing.assert_array_equal(found[1], image_grid.to_uint8(noisy))
+    assert_same_images(found[0], image_grid.to_uint8(likelihood.mean()))
+    assert_same_images(found[1], image_grid.to_uint8(noisy))
     assert np.any(found[0] != found[1])
 
 
@@ -84,7 +90,7 @@ def test_reconstructions_stand_below_their_originals():
     found = image_grid.reconstruction_images(model, images)
     x = images.astype(np.float32) / np.float32(255.0)
     np.testing.assert_array_equal(found[0], images)
-    np.testing.assert_array_equal(found[1], image_grid.to_uint8(model(x).likelihood.mean()))
+    assert_same_images(found[1], image_grid.to_uint8(model(x).likelihood.mean()))
     np.testing.assert_array_equal(
         image_grid.reconstruction_grid(model, images), image_grid.tile(found[:2])
     )
@@ -97,8 +103,9 @@ def test_the_decoders_noise_follows_the_seed_and_the_scale():
     )
     np.testing.assert_array_equal(first, again)
     assert np.any(first != other)
-    # At scale 1 a third of the noise leaves the unit interval on either side.
-    assert np.mean((first == 0) | (first == 255)) > 0.4
+    # At scale 1 a share of 2 (1 - Phi(1 / 2)) = 0.617 or more of the values is outside of the unit
+    # interval; of 144 pixels fewer than 0.39 are once in 1e6 runs, by Hoeffding's inequality.
+    assert np.mean((first == 0) | (first == 255)) > 0.35
 
 
 def test_images_of_levels_stand_below_their_originals():
@@ -108,5 +115,5 @@ def test_images_of_levels_stand_below_their_originals():
     x = images.astype(np.float32) / np.float32(255.0)
     ids = model.posterior_noise_ids(x, training=False)
     means = model.reconstructions_by_level(x, ids, temperature=0.5)
-    np.testing.assert_array_equal(found[1:], image_grid.to_uint8(means))
+    assert_same_images(found[1:], image_grid.to_uint8(means))
     assert found.shape == (model.num_levels + 2, *images.shape)

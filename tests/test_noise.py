@@ -12,9 +12,10 @@ KNOWN_ANSWERS = [
     ((0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344), (0xC4923A9C, 0x483DF7A0)),
 ]
 NUM_DRAWS = 40_000
-# A mean of NUM_DRAWS independent draws leaves 4.5 standard errors by chance once in 150,000.
-NUM_STANDARD_ERRORS = 4.5
-SMALLEST_P_VALUE = 1e-3
+# Of some twenty means: those of correct noise leave the interval in less than 1e-6 runs.
+NUM_STANDARD_ERRORS = 5.7
+# Of a Kolmogorov-Smirnov test, of which four are made.
+SMALLEST_P_VALUE = 2e-7
 # The last bits of log and cos differ between kernels, and between the vector loop and its tail.
 KERNEL_TOLERANCE = 2e-6
 
@@ -58,6 +59,7 @@ def test_noise_of_an_example_does_not_depend_on_its_batch():
     for rows in (np.random.default_rng(1).permutation(7), [2, 3, 4], [6]):
         ids = noise.fold(noise.example_ids(tf.constant(x[rows])), 3, 11)
         np.testing.assert_array_equal(ids.numpy(), all_ids.numpy()[rows])
+        # Of integers, exactly.
         np.testing.assert_array_equal(noise.uniform(ids, [5]).numpy(), uniform[rows])
         np.testing.assert_allclose(noise.normal(ids, [5]), normal[rows], atol=KERNEL_TOLERANCE)
 
@@ -67,8 +69,9 @@ def test_other_seed_or_step_gives_other_noise(other):
     ids = noise.example_ids(tf.constant(_examples(6)))
     first = noise.normal(noise.fold(ids, 3, 11), [50]).numpy()
     second = noise.normal(noise.fold(ids, *other), [50]).numpy()
-    assert not np.any(first == second)
-    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 4.5 / np.sqrt(first.size)
+    assert np.mean(first == second) < 0.01
+    correlation = np.corrcoef(first.ravel(), second.ravel())[0, 1]
+    assert abs(correlation) < NUM_STANDARD_ERRORS / np.sqrt(first.size)
 
 
 def test_step_may_be_a_tensor():
@@ -94,7 +97,7 @@ def test_shape_is_rows_by_event_in_row_major_order():
     ids = noise.row_ids(3, seed=5)
     flat, shaped = noise.normal(ids, [15]).numpy(), noise.normal(ids, [3, 5]).numpy()
     assert shaped.shape == (3, 3, 5)
-    np.testing.assert_array_equal(shaped.reshape(3, 15), flat)
+    np.testing.assert_allclose(shaped.reshape(3, 15), flat, atol=KERNEL_TOLERANCE)
 
 
 @pytest.mark.parametrize("shape", [(NUM_DRAWS, 1), (4, NUM_DRAWS // 4), (200, NUM_DRAWS // 200)])

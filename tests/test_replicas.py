@@ -9,7 +9,13 @@ from tests._two_replicas import CASES
 from tf_sigma_vae.replicas import replica_sum
 
 REORDERED = 2e-5
-"""Relative: sums of float32 in another order, over ten steps."""
+"""Relative: sums of float32 in another order, over ten steps of steepest descent. Adam would divide
+by the size of a gradient, so that the rounding of one that is nearly 0 may become a whole step."""
+STEPS = {
+    # Of two epochs of five steps, each with a validation where there is one.
+    "gaussian_optimal": [2, 4, 5, 5, 6, 8, 10, 10],
+    "gaussian_shared": [2, 4, 5, 6, 8, 10],
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +37,7 @@ def test_weights_and_stored_scale_are_those_of_one_device(results, case):
 @pytest.mark.parametrize("case", CASES)
 def test_metrics_are_those_of_one_device(results, case):
     one, two = (results[f"{case}/{kind}"]["lines"] for kind in ("one_device", "mirrored"))
-    assert [line["step"] for line in one] == [2, 4, 5, 5, 6, 8, 10, 10]
+    assert [line["step"] for line in one] == STEPS[case]
     for line, other in zip(one, two, strict=True):
         for name in line.keys() - {"split"}:
             assert other[name] == pytest.approx(line[name], rel=REORDERED, abs=REORDERED), name
@@ -40,7 +46,6 @@ def test_metrics_are_those_of_one_device(results, case):
 def test_replicas_skip_the_same_updates(results):
     lines = results["gaussian_shared/mirrored"]["lines"]
     rates = [line["skip_rate"] for line in lines if line["split"] == "train"]
-    assert not any("skip_rate" in line for line in lines if line["split"] == "validation")
     assert rates == [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 
 
