@@ -153,8 +153,8 @@ def film(rollouts: Rollouts, side: int = FILM_SIDE, where: str = "") -> np.ndarr
     """
     factor = image_grid.readable_factor(rollouts.truth.shape[2:4], side)
     numbers = range(1, rollouts.samples.shape[1] + 1)
-    columns = ["ground\ntruth", "approx.\nposterior", "mean\nrollout"]
-    columns += [f"sample\n{number}" for number in numbers]
+    drawn = (f"sample\n{number}" for number in numbers)
+    columns = ("ground\ntruth", "approx.\nposterior", "mean\nrollout", *drawn)
     shown = np.stack([_whole(rollouts, kind) for kind in _kinds(rollouts)], axis=1)
     frames = []
     for place in range(rollouts.num_frames):
@@ -187,9 +187,9 @@ def strips(rollouts: Rollouts, where: str = "") -> Image.Image:
     labels = _column_labels(places, rollouts.context_frames)
     factor = image_grid.readable_factor(rollouts.truth.shape[2:4])
     kinds = _kinds(rollouts)
-    names = ["ground truth", "approx. posterior", "mean rollout"]
-    names += [f"best of {rollouts.best_of} (PSNR)"]
-    names += [f"sample {number}" for number in range(1, rollouts.samples.shape[1] + 1)]
+    best = f"best of {rollouts.best_of} (PSNR)"
+    drawn = (f"sample {number}" for number in range(1, rollouts.samples.shape[1] + 1))
+    names = ("ground truth", "approx. posterior", "mean rollout", best, *drawn)
     pictures = []
     for clip in range(len(rollouts.best)):
         rows = [_whole(rollouts, kind)[clip] for kind in kinds[:3]]
