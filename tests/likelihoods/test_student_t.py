@@ -143,7 +143,8 @@ def test_quantized_samples_follow_the_bin_masses():
     observed, theory = (np.bincount(group, v) for v in (counts, expected))
     kept = theory > 0
     theory *= num / theory.sum()
-    assert scipy.stats.chisquare(observed[kept], theory[kept]).pvalue > 1e-3
+    # A correct sampler fails in less than one of 1e6 runs.
+    assert scipy.stats.chisquare(observed[kept], theory[kept]).pvalue > 1e-6
 
 
 @pytest.mark.parametrize(("log_scale", "gap"), [(-5.5, None), (-2.5, 3e-3), (-1.5, 4e-4)])
@@ -166,7 +167,7 @@ def test_bits_per_dim_by_mass_and_by_density_meet_as_the_scale_grows(log_scale, 
         # A scale of one grey level: the density pays for what it cannot know inside the bin.
         assert difference.mean() > 0.01
     else:
-        assert abs(difference.mean()) < gap + 4.0 * standard_error
+        assert abs(difference.mean()) < gap + 5.5 * standard_error
 
 
 def test_at_the_most_degrees_of_freedom_it_is_close_to_a_gaussian():

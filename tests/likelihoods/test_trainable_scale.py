@@ -98,7 +98,7 @@ def test_initial_scale_from_data_needs_the_data_in_training():
 
 def test_initial_scale_from_data_leaves_the_first_loss_at_the_optimal_distortion():
     model = tiny_vae(likelihoods.GaussianShared(initial_scale="data"))
-    model.compile(keras.optimizers.SGD(0.0))
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
     history = model.fit(images(8), batch_size=8, verbose=0)
     variance = np.exp(2 * history.history["log_scale"][0])
     expected = DIMS / 2 * (np.log(2 * np.pi * variance) + 1)
