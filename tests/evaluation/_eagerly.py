@@ -13,7 +13,7 @@ from tf_sigma_vae import data, rows
 
 @contextlib.contextmanager
 def eagerly():
-    """Within it functions run op by op, and equal images share one dataset.
+    """Within it functions run op by op, and equal examples share one dataset.
 
     Most of the time of a small evaluation goes into graphs: of its figures, and of its batches.
     """
@@ -22,6 +22,7 @@ def eagerly():
         warnings.filterwarnings("ignore", ".* does not apply to tf.data functions")
         patch.setattr(rows, "over_replicas", lambda strategy, function, *_, **__: function)
         patch.setattr(data, "evaluation_batches", _kept_batches)
+        patch.setattr(data, "evaluation_clips", _kept_clips)
         tf.config.run_functions_eagerly(True)
         try:
             yield
@@ -36,3 +37,8 @@ def _kept_batches(images, **options):
 @functools.cache
 def _batches_of(content, shape, dtype, _make=data.evaluation_batches, **options):
     return _make(np.frombuffer(content, dtype).reshape(shape), **options)
+
+
+@functools.cache
+def _kept_clips(source, *args, _make=data.evaluation_clips, **options):
+    return _make(source, *args, **options)

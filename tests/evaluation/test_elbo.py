@@ -3,6 +3,7 @@ import pytest
 import scipy.stats
 
 from tests._models import images, set_weights, tiny_vae
+from tests.evaluation._eagerly import eagerly
 from tf_sigma_vae.evaluation import elbo
 from tf_sigma_vae.likelihoods import GaussianOptimal
 
@@ -13,7 +14,8 @@ BATCH_SIZE = 5
 
 def vae(likelihood):
     model = set_weights(tiny_vae(likelihood))
-    model.calibrate(images(50, seed=1))
+    with eagerly():
+        model.calibrate(images(50, seed=1))
     return model
 
 

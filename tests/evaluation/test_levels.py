@@ -49,6 +49,7 @@ def test_a_hierarchy_has_no_active_units_and_says_why(evaluated):
     assert evaluated.protocol["level_shapes"] == [[1, 1, LATENT_SIZE], [2, 3, 4]]
 
 
+@pytest.mark.slow
 def test_one_level_is_evaluated_as_a_flat_latent_is():
     with eagerly():
         found = evaluate_model(hierarchy(latents=[(1, 1)]), images_of(3), num_samples=0)

@@ -6,7 +6,6 @@ import pytest
 import scipy.stats
 
 from tests.evaluation import _video_runs as runs
-from tests.evaluation._eagerly import eagerly
 from tf_sigma_vae import data
 from tf_sigma_vae.evaluation import clips, frame_quality, rollouts
 from tf_sigma_vae.evaluation.rollouts import quality, record, widths
@@ -219,9 +218,7 @@ def test_a_head_without_a_cdf_says_so(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("likelihood", ["bernoulli", "logistic_mixture"])
 def test_every_head_has_its_curves(source, likelihood):
-    model = runs.tiny_sequence_vae(likelihood)
-    with eagerly():
-        made = rollouts.model_rollouts(model, source, 2, 4, 5)
+    made = rollouts.model_rollouts(runs.tiny_sequence_vae(likelihood), source, 2, 4, 5)
     assert set(made["curves"]) | set(made["absent"]) == set(record.UNITS)
     assert set(made["absent"]) <= {widths.COVERAGE, "variance_ratio"}
 
@@ -239,10 +236,10 @@ def test_impossible_numbers_are_refused(source, given, message):
         measured(source, **given)
 
 
+@pytest.mark.slow
 def test_few_clips_are_of_as_many_videos_as_can_be(source):
     """However long the videos are: else all clips could be of the first one."""
-    with eagerly():
-        made = measured(source, num_clips=2, num_rollouts=1)
+    made = measured(source, num_clips=2, num_rollouts=1)
     assert made["protocol"]["num_videos"] == 2
 
 

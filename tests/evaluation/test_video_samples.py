@@ -175,14 +175,14 @@ def test_strips_hold_the_frames_that_their_labels_say(rollouts, drawn):
     assert picture.mode == "RGB" and picture.width >= NUM_FRAMES * SIDE
     for clip, call in enumerate(drawn):
         assert call["column_labels"] == ["given"] * 2 + [f"step {n}" for n in range(1, 8)]
-        assert call["row_labels"] == (
+        assert list(call["row_labels"]) == [
             "ground truth",
             "approx. posterior",
             "mean rollout",
             f"best of {rollouts.best_of} (PSNR)",
             "sample 1",
             "sample 2",
-        )
+        ]
         frames, colors = inside(call["images"]), border(call["images"])
         np.testing.assert_array_equal(frames[0, :LENGTH], rollouts.truth[clip])
         np.testing.assert_array_equal(frames[1, CONTEXT:LENGTH], rollouts.posterior[clip])
