@@ -5,14 +5,18 @@ import re
 import numpy as np
 import pytest
 
+from tests._eagerly import eagerly
+
 NAME = "beta_vae_conversion.py"
-BETA, STEPS = 0.02, 120
+BETA, STEPS = 0.02, 10
 NUMBER = r"(-?\d[\d.e-]*)"
 
 
 @pytest.fixture(scope="module")
 def left(run_example):
-    return run_example(NAME, f"--beta={BETA}", f"--steps={STEPS}")
+    # So few steps take less time without graphs.
+    with eagerly():
+        return run_example(NAME, f"--beta={BETA}", f"--steps={STEPS}")
 
 
 def test_scale_is_that_of_the_mean_over_the_dimensions(left):
@@ -28,7 +32,8 @@ def test_gradients_are_equal_but_for_the_factor_beta(left):
 
 
 def test_training_with_either_loss_ends_at_the_same_rate(left):
-    assert left["my_kl"] == pytest.approx(left["our_kl"], rel=0.02, abs=1e-3)
+    # Rounding of gradients apart, of which Adam takes the sign: 1e-7 were measured.
+    assert left["my_kl"] == pytest.approx(left["our_kl"], rel=1e-3)
 
 
 def test_calibrated_scale_asks_for_a_smaller_beta(left):

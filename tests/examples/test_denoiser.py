@@ -8,12 +8,22 @@ import pytest
 
 MSE, CALIBRATED = "denoiser_mse.py", "denoiser_calibrated.py"
 MAX_CHANGED_LINES = 9
-EPOCHS = 6
+QUICK_EPOCHS = 3
+
+
+@pytest.fixture(scope="module")
+def quick(run_example):
+    return run_example(CALIBRATED, f"--epochs={QUICK_EPOCHS}")
 
 
 @pytest.fixture(scope="module")
 def trained(run_example):
-    return {name: run_example(name, f"--epochs={EPOCHS}") for name in (MSE, CALIBRATED)}
+    """Both, as long as a user trains them by default."""
+    return {name: run_example(name) for name in (MSE, CALIBRATED)}
+
+
+def rms(values):
+    return np.sqrt(np.mean(values**2))
 
 
 def changed_lines(first, second):
@@ -28,28 +38,38 @@ def test_calibrated_version_changes_fewer_than_ten_lines(repository_root):
     assert 0 < len(changed) <= MAX_CHANGED_LINES, "\n".join(changed)
 
 
-def test_both_denoisers_remove_most_of_the_noise(trained):
-    errors = {name: np.sqrt(np.mean(left["error"] ** 2)) for name, left in trained.items()}
-    for left in trained.values():
-        noise = left["noisy_test"] - left["clean_test"]
-        assert np.sqrt(np.mean(left["error"] ** 2)) < 0.75 * np.sqrt(np.mean(noise**2))
+def test_calibrated_denoiser_removes_noise_and_says_what_its_scale_is(quick):
+    # 0.64 were measured.
+    assert rms(quick["error"]) < 0.85 * rms(quick["noisy_test"] - quick["clean_test"])
+    scale = quick["scale"]
+    assert scale.shape == quick["clean_test"].shape
+    # It starts at the error of an untrained network and still comes down.
+    assert scale.mean() > rms(quick["error"])
+    coverage = np.mean(abs(quick["error"]) < 1.645 * scale)
+    assert f"stored scale {scale.mean():.3f}, 90 % coverage {coverage:.2f}" in quick["printed"]
+
+
+def test_calibrated_denoiser_survives_saving(quick, tmp_path):
+    x, y = quick["noisy_test"][:5], quick["clean_test"][:5]
+    quick["model"].save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(x).log_prob(y), quick["model"](x).log_prob(y), rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_both_denoisers_come_to_the_same_error(trained):
+    errors = {name: rms(left["error"]) for name, left in trained.items()}
+    noise = rms(trained[MSE]["noisy_test"] - trained[MSE]["clean_test"])
+    # By 0.53 and 0.54, where this was written; the errors differed by half a percent.
+    assert max(errors.values()) < 0.75 * noise
     assert errors[CALIBRATED] == pytest.approx(errors[MSE], rel=0.1)
 
 
-def test_stored_scale_is_near_the_held_out_error_and_intervals_cover(trained):
+@pytest.mark.slow
+def test_stored_scale_is_the_held_out_error_and_intervals_cover(trained):
     left = trained[CALIBRATED]
-    scale = left["scale"]
-    assert scale.shape == left["clean_test"].shape
-    # The scale still comes down after so few epochs: at the default it meets the error.
-    assert 1.0 < scale.mean() / np.sqrt(np.mean(left["error"] ** 2)) < 2.5
-    coverage = np.mean(abs(left["error"]) < 1.645 * scale)
-    assert 0.85 < coverage < 1.0
-    assert f"stored scale {scale.mean():.3f}, 90 % coverage {coverage:.2f}" in left["printed"]
-
-
-def test_calibrated_denoiser_survives_saving(trained, tmp_path):
-    left = trained[CALIBRATED]
-    x, y = left["noisy_test"][:5], left["clean_test"][:5]
-    left["model"].save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_allclose(loaded(x).log_prob(y), left["model"](x).log_prob(y), rtol=1e-6)
+    ratio = left["scale"].mean() / rms(left["error"])
+    coverage = np.mean(abs(left["error"]) < 1.645 * left["scale"])
+    # 1.00 and 0.89, where this was written.
+    assert 0.8 < ratio < 1.4
+    assert 0.8 < coverage < 0.99
