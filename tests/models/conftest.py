@@ -1,10 +1,11 @@
 import pytest
 
-from tests.models._eagerly import eagerly
-
 
 @pytest.fixture
 def untraced():
     """Runs the test without graphs."""
+    # Imported late: TensorFlow takes seconds.
+    from tests._eagerly import eagerly
+
     with eagerly():
         yield

@@ -11,7 +11,7 @@ from tf_sigma_vae.models import _clip_signatures
 from tf_sigma_vae.models._clip_signatures import ClipSignatures
 from tf_sigma_vae.models._signatures import Z_STREAM, row_ids
 
-NUM_FRAMES, LENGTH = 3, 5
+NUM_FRAMES, LENGTH = 2, 5
 ROUNDING = 1e-5
 """Relative: a graph, or a batch of another size, may sum in another order."""
 SEEDS = np.array([[0, 1], [7, -3], [0, 1], [7, -2]], np.int32)

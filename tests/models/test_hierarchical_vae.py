@@ -181,9 +181,8 @@ def test_rates_of_the_levels_are_reported_and_free_bits_are_granted_to_each(outp
 
 
 @untraced
-@pytest.mark.parametrize("name", ["gaussian_optimal", "logistic_mixture"])
-def test_every_likelihood_trains_calibrates_scores_and_samples(name):
-    model, x = hierarchy(name, {"stochastic_bottom_up": False}), images(BATCH)
+def test_a_likelihood_trains_calibrates_scores_and_samples():
+    model, x = hierarchy("gaussian_optimal", {"stochastic_bottom_up": False}), images(BATCH)
     with tf.GradientTape() as tape:
         output = model(x, training=True)
         loss = tf.reduce_mean(output.distortion + output.rate)

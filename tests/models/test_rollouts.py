@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tests._clips import CONTEXT, FRAME_SHAPE, LATENT_SIZE, clips, stirred, tiny_sequence
+from tests._eagerly import eagerly
 from tf_sigma_vae.models._clips import frame_noise
 
 BATCH, FRAMES, COPIES = 3, 6, 2
@@ -11,7 +12,6 @@ FLOAT32 = 2e-6
 NATS = 1e-3
 """Absolute, of sums over some thousand pixels."""
 
-# All but `rolled`, which is made as a graph.
 pytestmark = pytest.mark.usefixtures("untraced")
 
 
@@ -37,7 +37,8 @@ def ids(model, context):
 
 @pytest.fixture(scope="module")
 def rolled(model, context, ids):
-    return model.rollout(context, 3, ids).numpy()
+    with eagerly():
+        return model.rollout(context, 3, ids).numpy()
 
 
 def by_hand(model, context, noise, num_frames):
@@ -99,6 +100,12 @@ def test_a_longer_rollout_begins_as_a_shorter_one(model, context, ids, rolled):
     longer = model.rollout(context, 4, ids)
     assert longer.shape == (BATCH, COPIES, 4, *FRAME_SHAPE)
     np.testing.assert_allclose(longer[:, :, :3], rolled, atol=FLOAT32)
+
+
+@pytest.mark.slow
+def test_a_graph_of_a_rollout_gives_the_eager_values(model, context, ids, rolled):
+    tf.config.run_functions_eagerly(False)
+    np.testing.assert_allclose(model.rollout(context, 3, ids), rolled, atol=FLOAT32)
 
 
 def test_more_rollouts_begin_with_the_same_ones(model, context, ids):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests._eagerly import eagerly
 from tests._models import images, set_weights, tiny_vae
-from tests.models._eagerly import eagerly
 from tf_sigma_vae import distributions, models
 from tf_sigma_vae.likelihoods import NotCalibratedError
 
