@@ -6,11 +6,8 @@ from tf_sigma_vae.networks import dcgan64
 
 # Sides of the skips, and of the map that becomes a vector.
 MAPS = {
-    (64, 64): ([32, 16, 8, 4], (4, 4)),
-    (32, 48): ([16, 8, 4], (4, 6)),
     (48, 32): ([24, 12, 6], (6, 4)),
     (16, 16): ([8, 4], (4, 4)),
-    (128, 64): ([64, 32, 16, 8], (8, 4)),
 }
 
 
