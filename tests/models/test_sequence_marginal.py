@@ -6,6 +6,7 @@ import scipy.special
 import tensorflow as tf
 
 from tests._clips import CONTEXT, clips, stirred, tiny_sequence
+from tests._eagerly import eagerly
 from tf_sigma_vae import objectives
 
 FRAMES, POINTS, RADIUS = 4, 61, 5.5
@@ -37,7 +38,8 @@ def log_likelihood(model, x):
     copies = len(plane)
     frames = np.broadcast_to(x[:, np.newaxis, CONTEXT:], (1, copies, *x[:, CONTEXT:].shape[1:]))
     unused = tf.zeros([1, copies, 2], tf.uint32)
-    params = model.rollout(x[:, :CONTEXT], 2, unused, latents=latents, frames=frames)[0]
+    with eagerly():
+        params = model.rollout(x[:, :CONTEXT], 2, unused, latents=latents, frames=frames)[0]
     log_prob = model.likelihood_of(params).log_prob(frames[0]).numpy().astype(np.float64)
     log_weights = (log_weight[:, np.newaxis] + log_weight).ravel()
     return scipy.special.logsumexp(log_prob + log_weights)

@@ -188,6 +188,17 @@ def _padded(z):
     return tf.pad(z, [[0, 0], [CONTEXT, 0], [0, 0]])
 
 
+def test_clips_of_unknown_length_are_counted_and_encoded(model, x):
+    @tf.function(input_signature=[tf.TensorSpec([None, None, *FRAME_SHAPE])])
+    def encoded(x):
+        return model.num_dims(x), model.encode(x).mean()
+
+    num_dims, means = encoded(x)
+    assert num_dims == model.num_dims(x) == PREDICTED * 256
+    np.testing.assert_allclose(means, model.encode(x).mean(), atol=FLOAT32)
+
+
+@pytest.mark.slow
 def test_a_graph_of_unknown_length_gives_the_eager_values(model, x, output):
     spec = tf.TensorSpec([None, None, *FRAME_SHAPE])
     ids = model.posterior_noise_ids(tf.constant(x), False)

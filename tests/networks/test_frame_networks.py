@@ -178,18 +178,6 @@ def test_negative_numbers_leak_by_a_fifth():
 
 
 @for_both
-def test_frames_do_not_depend_on_those_beside_them_also_in_training(module):
-    encoder, decoder = networks(module)
-    x = np.random.default_rng(0).uniform(size=(3, *SHAPE)).astype(np.float32)
-
-    def run(frames):
-        features, skips = encoder(frames, training=True)
-        return decoder(features, skips, training=True)
-
-    np.testing.assert_allclose(run(x)[1:2], run(x[1:2]), rtol=FLOAT32, atol=FLOAT32)
-
-
-@for_both
 def test_normalization_is_by_group_by_layer_or_not_at_all(module):
     groups = {}
     for kind in _map_convolutions.NORMALIZATIONS:
