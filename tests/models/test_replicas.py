@@ -17,7 +17,6 @@ CASES = (
     "gaussian_shared_from_data",
     "gaussian_optimal in parts",
     "gaussian_shared_from_data in parts",
-    "hierarchy in parts",
 )
 
 
@@ -49,8 +48,6 @@ def test_two_replicas_equal_one_device_in_every_way(case):
     found = steps(CASES)[case]
     require_same(**found)
     assert ("test_loss" in found["one"]["history"]) == case.endswith(" in parts")
-    if case.startswith("hierarchy"):
-        assert {"rate_level_0", "rate_level_1"} <= found["two"]["history"].keys()
 
 
 def test_sum_of_one_replica_is_the_value_itself():
