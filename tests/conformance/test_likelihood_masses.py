@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tests._models import images, tiny_vae
+from tests._representatives import REPRESENTATIVES
 from tf_sigma_vae import plugins
 from tf_sigma_vae.data.digits import Digits
 from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS
@@ -142,7 +143,7 @@ def test_gradient_in_the_decoders_output_is_the_finite_difference(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", LIKELIHOODS)
+@pytest.mark.parametrize("name", [*REPRESENTATIVES, "categorical"])
 def test_200_steps_in_bfloat16_on_real_images_stay_finite_and_learn(name):
     x = Digits().load()["train"][:320].astype(np.float32) / 255.0
     model = tiny_vae(name, (8, 8, 1), "conv28", dtype="mixed_bfloat16")
@@ -150,8 +151,8 @@ def test_200_steps_in_bfloat16_on_real_images_stay_finite_and_learn(name):
     history = model.fit(x, batch_size=16, epochs=10, verbose=0).history
     assert model.optimizer.iterations == 200
     assert all(np.all(np.isfinite(values)) for values in history.values())
-    # Measured: from 5 nats (`mse`, nearly all of whose elbo is a constant) to some hundred.
-    assert history["elbo"][-1] > history["elbo"][0]
+    # Found: 23 nats and more.
+    assert history["elbo"][-1] > history["elbo"][0] + 5.0
     model.calibrate(x)
     bits = -model.likelihood.bin_log_mass(
         model(images(3, (8, 8, 1))).likelihood, images(3, (8, 8, 1))
