@@ -72,6 +72,18 @@ def test_gradient_is_that_of_the_stopped_scale_and_of_half_the_log_of_the_error(
     assert np.abs(gradient).max() > 0.05
 
 
+def test_scale_is_stopped_where_the_floor_moves_it_off_its_optimum():
+    # At the optimum a gradient through the scale would vanish and be missed.
+    x, params = images(BATCH), tf.Variable(_params())
+    optimal = likelihoods.GaussianOptimal(floor=0.5)
+    fixed = likelihoods.GaussianFixed(scale=float(np.sqrt(_mse(x, params.numpy()) + 0.25)))
+    with tf.GradientTape(persistent=True) as tape:
+        analytic = tf.reduce_mean(-_train(optimal, x, params).log_prob(x))
+        stopped = tf.reduce_mean(-fixed.distribution(params).log_prob(x))
+    gradient = tape.gradient(analytic, params).numpy()
+    np.testing.assert_allclose(gradient, tape.gradient(stopped, params), rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("factor", [255.0, 0.01])
 def test_data_times_a_factor_only_shifts_scale_and_likelihood(factor):
     def scored(unit):
