@@ -23,6 +23,7 @@ def results(tmp_path_factory):
     return printed_by("tests._two_replicas", tmp_path_factory.mktemp("replicas"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_weights_and_stored_scale_are_those_of_one_device(results, case):
     assert results["num_replicas"] == 2
@@ -34,6 +35,7 @@ def test_weights_and_stored_scale_are_those_of_one_device(results, case):
         np.testing.assert_allclose(two[path], weight, rtol=REORDERED, atol=REORDERED, err_msg=path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_metrics_are_those_of_one_device(results, case):
     one, two = (results[f"{case}/{kind}"]["lines"] for kind in ("one_device", "mirrored"))
@@ -43,12 +45,14 @@ def test_metrics_are_those_of_one_device(results, case):
             assert other[name] == pytest.approx(line[name], rel=REORDERED, abs=REORDERED), name
 
 
+@pytest.mark.slow
 def test_replicas_skip_the_same_updates(results):
     lines = results["gaussian_shared/mirrored"]["lines"]
     rates = [line["skip_rate"] for line in lines if line["split"] == "train"]
     assert rates == [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 
 
+@pytest.mark.slow
 def test_a_killed_run_on_replicas_ends_like_one_that_was_not(results):
     # A metric is a sum of one part a replica; a checkpoint holds the whole, so that resuming groups
     # the same additions otherwise. Everything else, the weights above all, is equal bit for bit.

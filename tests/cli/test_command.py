@@ -18,6 +18,7 @@ FLAGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", FLAGS)
 def test_help_of_the_installed_command_shows_what_it_does_and_its_flags(verb, tmp_path):
     stub = tmp_path / f"sigma-vae-{verb}"

@@ -1,10 +1,9 @@
 import pathlib
-import subprocess
-import sys
 
 import pytest
 import tensorflow_datasets as tfds
 
+from tests.cli._in_process import Command
 from tf_sigma_vae.cli import prepare
 from tf_sigma_vae.data import _tfds, _tfds_builders
 
@@ -140,19 +139,18 @@ def test_unknown_dataset_lists_the_known_ones():
         prepare.prepare("minst")
 
 
-def command(*arguments):
-    module = [sys.executable, "-m", "tf_sigma_vae.cli.prepare"]
-    return subprocess.run([*module, *arguments], capture_output=True, text=True, check=False)
+@pytest.fixture
+def command(monkeypatch, capsys):
+    return Command(monkeypatch, capsys, prepare)
 
 
-def test_help_teaches_the_offline_way():
-    done = command("--help")
-    assert "--archives=DIR" in done.stdout
-    assert "--[no]download" in done.stdout
+def test_help_teaches_the_offline_way(command):
+    assert command("--helpshort") in (0, 1)
+    assert "--archives=DIR" in command.output
+    assert "--[no]download" in command.output
 
 
-def test_errors_of_the_command_are_one_message_and_no_traceback(tmp_path):
-    done = command("--dataset=mnist", f"--data_dir={tmp_path / 'data'}")
-    assert done.returncode == 1
-    assert "error: mnist is not prepared" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_errors_of_the_command_are_one_message_and_no_traceback(command, tmp_path):
+    assert command("--dataset=mnist", f"--data_dir={tmp_path / 'data'}") == 1
+    assert "error: mnist is not prepared" in command.error
+    assert "Traceback" not in command.error

@@ -89,8 +89,11 @@ def test_the_command_opens_a_model_that_was_saved(tmp_path, monkeypatch, capsys)
     require_written(workdir.path, arguments, Command(monkeypatch, capsys, sample))
 
 
-def test_the_same_seed_gives_the_same_bytes(run, tmp_path, instant):
-    given = {"num_clips": 2, "num_samples": 2}
+def test_the_same_seed_gives_the_same_bytes_of_a_film_longer_than_the_videos(
+    run, tmp_path, instant
+):
+    # Longer than the videos are.
+    given = {"num_clips": 1, "num_samples": 2, "num_frames": LENGTH + 4}
     first, again, other = (
         sample.sample(run, seed=seed, output=str(tmp_path / folder), **given)
         for folder, seed in (("first", 1), ("again", 1), ("other", 2))
@@ -99,19 +102,16 @@ def test_the_same_seed_gives_the_same_bytes(run, tmp_path, instant):
         content = pathlib.Path(path).read_bytes()
         assert pathlib.Path(same).read_bytes() == content
         assert pathlib.Path(different).read_bytes() != content
-
-
-def test_a_film_may_be_longer_than_the_videos(run, tmp_path, instant):
-    for num_frames in (CONTEXT + 1, LENGTH + 4):
-        paths = sample.sample(run, output=str(tmp_path), num_clips=1, num_frames=num_frames)
-        assert num_frames_of(paths[0]) == num_frames
+    assert num_frames_of(first[0]) == LENGTH + 4
 
 
 def test_the_temperature_is_that_of_the_samples(run, tmp_path, instant):
+    given = {"num_clips": 1, "num_samples": 2, "num_frames": CONTEXT + 1}
     cold, warm = (
-        sample.sample(run, output=str(tmp_path / f"{t:g}"), num_clips=1, temperature=t)
+        sample.sample(run, output=str(tmp_path / f"{t:g}"), temperature=t, **given)
         for t in (0.0, 1.0)
     )
+    assert num_frames_of(cold[0]) == CONTEXT + 1
     films = [pathlib.Path(paths[0]).read_bytes() for paths in (cold, warm)]
     assert films[0] != films[1]
 

@@ -3,7 +3,6 @@ import os
 
 import pytest
 
-import tf_sigma_vae as sv
 from tests.cli._in_process import TINY, Command
 from tf_sigma_vae import config as config_lib
 from tf_sigma_vae import plugins
@@ -11,7 +10,6 @@ from tf_sigma_vae.cli import _config_flag
 from tf_sigma_vae.config import Config
 from tf_sigma_vae.training import loop
 from tf_sigma_vae.training.preemption import Preempted
-from tf_sigma_vae.workdir import Workdir
 
 # ml_collections loads a config file with it.
 pytestmark = pytest.mark.filterwarnings(r"ignore:the load_module\(\) method:DeprecationWarning")
@@ -98,22 +96,6 @@ def test_a_dry_run_shows_what_would_be_trained_and_writes_nothing(command, tmp_p
     assert f"trainable parameters: {weights}; training steps: 180" in output
     assert "first batch: float32 (8, 4, 4, 1) in [0." in output
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_run_from_the_command_line_writes_what_users_rely_on(command, tmp_path):
-    arguments = [*TINY, f"--workdir={tmp_path}", "--config.num_train_steps=3", "--seed=5"]
-    assert command(*arguments) == 0
-    assert {"config.json", "metrics.jsonl", "checkpoints", "model.keras"} == {
-        path.name for path in tmp_path.iterdir()
-    }
-    config, data_dir = Workdir(tmp_path).read_config()
-    assert (config.num_train_steps, config.seed, config.dataset) == (3, 5, "synthetic")
-    assert data_dir is None
-    assert int(sv.load(tmp_path).optimizer.iterations) == 3
-    before = (tmp_path / "config.json").read_bytes()
-    assert command(*arguments, "--config.beta=0.5") == 1
-    assert "beta: 1.0 there, 0.5 now" in command.error
-    assert (tmp_path / "config.json").read_bytes() == before
 
 
 def test_the_default_is_the_config_of_the_embedded_data(resolved):

@@ -13,16 +13,17 @@ STARTS = T - LENGTH + 1
 STANDARD_ERRORS = 5
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def videos():
     """Videos `[11, 7, 2, 3, 1]` that name themselves: each pixel is 20 i + t, but for column 2."""
     x = np.empty((N, T, 2, 3, 1), np.uint8)
     x[:] = (20 * np.arange(N)[:, None] + np.arange(T))[:, :, None, None, None]
     x[:, :, :, 2] = 255
+    x.setflags(write=False)
     return x
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def source(videos):
     return data.ArraySource(videos)
 
@@ -54,27 +55,32 @@ def names(batches):
     return np.stack(np.divmod(levels, 20), axis=1)
 
 
-def test_clips_are_frames_that_follow_one_another_in_the_unit_interval(source, videos):
-    for batch in training(source, STEPS):
+@pytest.fixture(scope="module")
+def epochs(source):
+    """The batches of three epochs."""
+    batches = training(source, 3 * STEPS)
+    return [batches[first : first + STEPS] for first in range(0, 3 * STEPS, STEPS)]
+
+
+def test_clips_are_frames_that_follow_one_another_in_the_unit_interval(epochs, videos):
+    for batch in epochs[0]:
         assert batch.dtype == np.float32
         for clip, (video, start) in zip(batch, names([batch]), strict=True):
             expected = videos[video, start : start + LENGTH].astype(np.float32) / 255
             np.testing.assert_array_equal(clip, expected)
 
 
-def test_an_epoch_holds_every_video_once_and_ends_with_a_partial_batch(source):
+def test_an_epoch_holds_every_video_once_and_ends_with_a_partial_batch(epochs):
     orders = []
-    for epoch in range(3):
-        batches = training(source, STEPS, start_step=epoch * STEPS)
+    for batches in epochs:
         assert [len(b) for b in batches] == [4, 4, 3]
         orders.append(tuple(names(batches)[:, 0]))
         assert sorted(orders[-1]) == list(range(N))
     assert len({*orders, tuple(range(N))}) == 4
 
 
-def test_order_and_crops_follow_the_seed(source):
-    first, again, other = (names(training(source, STEPS, seed=seed)) for seed in (5, 5, 6))
-    np.testing.assert_array_equal(first, again)
+def test_order_and_crops_follow_the_seed(epochs, source):
+    first, other = (names(batches) for batches in (epochs[0], training(source, STEPS, seed=6)))
     assert (first[:, 0] != other[:, 0]).any()
     of_video = [dict(map(tuple, order)) for order in (first, other)]
     assert of_video[0] != of_video[1]
@@ -85,7 +91,7 @@ def test_crops_are_uniform_over_all_places_and_new_in_each_epoch(videos):
     source = data.ArraySource(np.repeat(videos[:1], num_videos, axis=0))
     starts = [names([b])[:, 1] for b in training(source, epochs, global_batch_size=num_videos)]
     counts = np.bincount(np.concatenate(starts), minlength=STARTS)
-    assert len(counts) == STARTS
+    assert len(counts) == STARTS  # From the first to the last.
     frequency = counts / counts.sum()
     error = STANDARD_ERRORS * np.sqrt((STARTS - 1) / counts.sum()) / STARTS
     assert np.abs(frequency - 1 / STARTS).max() < error
@@ -95,18 +101,13 @@ def test_crops_are_uniform_over_all_places_and_new_in_each_epoch(videos):
     assert abs(agree - 1 / STARTS) < chance
 
 
-def test_crops_reach_the_first_and_the_last_frame(source):
-    starts = names(training(source, 20 * STEPS))[:, 1]
-    assert (starts.min(), starts.max()) == (0, T - LENGTH)
-
-
-@pytest.mark.parametrize("options", [{}, {"flip": True, "drop_remainder": True}])
-def test_starting_later_gives_the_same_batches_bit_for_bit(source, options):
+def test_starting_later_gives_the_same_batches_bit_for_bit(source):
+    options = {"flip": True, "drop_remainder": True}
     whole = training(source, 9, **options)
-    for start_step in (1, 5):
-        resumed = training(source, 9 - start_step, start_step=start_step, **options)
-        for expected, actual in zip(whole[start_step:], resumed, strict=True):
-            assert expected.tobytes() == actual.tobytes()
+    # Within the third epoch, of two steps.
+    resumed = training(source, 4, start_step=5, **options)
+    for expected, actual in zip(whole[5:], resumed, strict=True):
+        assert expected.tobytes() == actual.tobytes()
 
 
 def test_starting_in_a_far_epoch_costs_nothing_and_reads_nothing_else(videos):
@@ -124,15 +125,16 @@ def test_the_source_is_told_the_epoch(videos):
 
 def test_flips_mirror_half_of_the_clips_left_to_right_in_all_their_frames(videos):
     source = data.ArraySource(np.repeat(videos, 40, axis=0))
-    (plain,) = training(source, 1, global_batch_size=440)
     (flipped,) = training(source, 1, global_batch_size=440, flip=True)
-    is_mirrored = (flipped == plain[:, :, :, ::-1]).all(axis=(1, 2, 3, 4))
-    is_kept = (flipped == plain).all(axis=(1, 2, 3, 4))
+    # The last column of every frame is white, and no other one.
+    is_white = (flipped == 1).all(axis=(2, 4))
+    is_mirrored = (is_white == [True, False, False]).all(axis=(1, 2))
+    is_kept = (is_white == [False, False, True]).all(axis=(1, 2))
     assert (is_mirrored ^ is_kept).all()
     assert abs(is_mirrored.mean() - 0.5) < STANDARD_ERRORS * 0.5 / np.sqrt(440)
 
 
-@pytest.mark.parametrize(("batch_size", "static"), [(BATCH, None), (N, N), (2 * N, N), (1, 1)])
+@pytest.mark.parametrize(("batch_size", "static"), [(BATCH, None), (2 * N, N)])
 def test_batch_size_is_static_where_all_batches_are_equal(source, batch_size, static):
     dataset = data.training_clips(source, clip_length=2, global_batch_size=batch_size, seed=0)
     assert dataset.element_spec == tf.TensorSpec([static, 2, 2, 3, 1], tf.float32)
@@ -165,12 +167,8 @@ def test_a_clip_may_be_the_whole_video(source, videos):
     assert sorted(map(bytes, batch)) == sorted(map(bytes, videos.astype(np.float32) / 255))
 
 
-SHARDS = {
-    "three": [data.Shard(i, 1, 3) for i in range(3)],
-    "two_of_two": [data.Shard(0, 2, 4), data.Shard(2, 2, 4)],
-    # More replicas than the last batch has clips: one gets none.
-    "four": [data.Shard(i, 1, 4) for i in range(4)],
-}
+# Two workers of two replicas: more than the last batch has clips, so that one gets none.
+SHARDS = [data.Shard(0, 2, 4), data.Shard(2, 2, 4)]
 
 
 def joined(of_shards, shards, num_steps):
@@ -184,21 +182,19 @@ def joined(of_shards, shards, num_steps):
     return batches
 
 
-@pytest.mark.parametrize("shards", SHARDS.values(), ids=SHARDS)
-def test_the_shards_of_training_make_up_the_batches_of_one_device(source, shards):
+def test_the_shards_of_training_make_up_the_batches_of_one_device(source):
     options = {"start_step": 2, "flip": True}
     whole = training(source, 2 * STEPS, **options)
-    parts = [training(source, 2 * STEPS * s.num_local, shard=s, **options) for s in shards]
-    for one, several in zip(whole, joined(parts, shards, 2 * STEPS), strict=True):
+    parts = [training(source, 2 * STEPS * s.num_local, shard=s, **options) for s in SHARDS]
+    for one, several in zip(whole, joined(parts, SHARDS, 2 * STEPS), strict=True):
         assert one.tobytes() == several.tobytes()
 
 
-@pytest.mark.parametrize("shards", SHARDS.values(), ids=SHARDS)
-def test_the_shards_of_evaluation_hold_every_clip_once_in_order(source, shards):
+def test_the_shards_of_evaluation_hold_every_clip_once_in_order(source):
     options = {"clip_length": LENGTH, "global_batch_size": BATCH}
     whole = np.concatenate(take(data.evaluation_clips(source, **options), 6))
-    parts = [take(data.evaluation_clips(source, shard=s, **options), None) for s in shards]
-    assert np.concatenate(joined(parts, shards, 6)).tobytes() == whole.tobytes()
+    parts = [take(data.evaluation_clips(source, shard=s, **options), None) for s in SHARDS]
+    assert np.concatenate(joined(parts, SHARDS, 6)).tobytes() == whole.tobytes()
 
 
 def test_a_replica_reads_its_own_clips_alone(videos):

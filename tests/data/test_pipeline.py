@@ -45,13 +45,13 @@ def test_epochs_and_seeds_have_different_orders(x):
     assert len(set(map(tuple, orders))) == 4
 
 
-@pytest.mark.parametrize("options", [{}, {"flip": True}, {"dequantize": True, "flip": True}])
-def test_starting_later_gives_the_same_batches_bit_for_bit(x, options):
+def test_starting_later_gives_the_same_batches_bit_for_bit(x):
+    options = {"dequantize": True, "flip": True}
     whole = training(x, 9, **options)
-    for start_step in (1, 3, 5):
-        resumed = training(x, 9 - start_step, start_step=start_step, **options)
-        for expected, actual in zip(whole[start_step:], resumed, strict=True):
-            assert expected.tobytes() == actual.tobytes()
+    # Within the second epoch.
+    resumed = training(x, 4, start_step=5, **options)
+    for expected, actual in zip(whole[5:], resumed, strict=True):
+        assert expected.tobytes() == actual.tobytes()
 
 
 def test_starting_in_a_far_epoch_costs_nothing(x):

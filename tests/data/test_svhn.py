@@ -10,23 +10,19 @@ def data_dir(store, images):
     return store("svhn_cropped", {"train": x[:4], "test": x[4:6], "extra": x[6:]})
 
 
-def test_images_are_kept_at_32_pixels(data_dir, images):
-    x = images(9, 32, 32, 3)
-    loaded = Svhn(image_size=32).load(data_dir)
-    np.testing.assert_array_equal(loaded["train"], x[:4])
-    np.testing.assert_array_equal(loaded["test"], x[4:6])
-
-
 def test_the_default_is_the_papers_28_pixels(data_dir):
     shapes = {split: x.shape for split, x in Svhn(image_size=None).load(data_dir).items()}
     assert shapes == {"train": (4, 28, 28, 3), "test": (2, 28, 28, 3)}
 
 
-def test_extra_images_are_appended_to_training_only(data_dir, images):
-    loaded = Svhn(image_size=32, include_extra=True).load(data_dir)
+def test_images_are_kept_at_32_pixels_and_extra_ones_are_appended_to_training_only(
+    data_dir, images
+):
     x = images(9, 32, 32, 3)
-    np.testing.assert_array_equal(loaded["train"], np.concatenate([x[:4], x[6:]]))
-    np.testing.assert_array_equal(loaded["test"], x[4:6])
+    for include_extra, train in ((False, x[:4]), (True, np.concatenate([x[:4], x[6:]]))):
+        loaded = Svhn(image_size=32, include_extra=include_extra).load(data_dir)
+        np.testing.assert_array_equal(loaded["train"], train)
+        np.testing.assert_array_equal(loaded["test"], x[4:6])
 
 
 @pytest.mark.parametrize("size", [64, 0, 0.5, "28", True])

@@ -155,6 +155,7 @@ def test_copy_replaces_what_is_asked_and_keeps_the_rest():
     np.testing.assert_allclose(other.log_prob(_loc(1)), _by_image(A, 2 * B).log_prob(_loc(1)))
 
 
+@pytest.mark.slow
 def test_works_as_argument_free_part_of_a_function_with_unknown_batch_size():
     @tf.function(input_signature=[tf.TensorSpec([None, *EVENT]), tf.TensorSpec([None, *EVENT])])
     def scores(loc, x):

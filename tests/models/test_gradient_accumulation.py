@@ -80,6 +80,7 @@ def test_parts_of_unlike_size_make_the_step_of_the_whole_batch(name):
     assert not any(np.array_equal(before, after) for before, after in trainable)
 
 
+@pytest.mark.slow
 def test_compiled_steps_are_the_same(compiled):
     require_same(whole(), compiled)
 

@@ -29,6 +29,7 @@ def folder(model, tmp_path_factory):
     return os.fspath(path)
 
 
+@pytest.mark.slow
 def test_all_competitors_do_the_same_work(model, folder):
     calls = serving.competitors(tf.saved_model.load(folder).signatures, model, [3])
     assert set(calls) == {(name, 3) for name in serving.INPUTS}

@@ -58,6 +58,7 @@ def test_a_killed_sweep_ends_like_one_that_was_not(finished, tmp_path, monkeypat
         assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_its_runs_are_ordinary_workdirs(finished):
     path = finished / "runs" / "gaussian_optimal-seed0"
     assert sv.load(path).likelihood.provenance()["source"] == "calibrate"

@@ -193,6 +193,7 @@ training.train(Config.from_dict(json.loads(sys.argv[1])), sys.argv[2], verbose=0
 """
 
 
+@pytest.mark.slow
 def test_another_process_goes_on_after_sigkill_bit_for_bit(whole, tmp_path, restarts, capsys):
     arguments = [json.dumps(CONFIG.to_dict()), str(tmp_path)]
     process = [sys.executable, "-c", KILLED_AT_5, *arguments]
@@ -226,6 +227,7 @@ def test_the_final_and_the_validated_weights_are_the_moving_average(recorded):
     assert np.mean(saved(x).rate) != validated
 
 
+@pytest.mark.slow
 def test_a_killed_run_stops_early_at_the_same_epoch_with_the_same_best_weights(
     restarts, tmp_path, monkeypatch
 ):
