@@ -255,6 +255,7 @@ def _grid_log_mass(levels, loc, a, b):
     return scipy.special.logsumexp(values) + np.log(grid[1] - grid[0])
 
 
+@pytest.mark.slow
 def test_bin_mass_finds_the_variance_of_images_with_many_black_and_white_pixels():
     """Such pixels own open tails: the density's posterior of the variance is far off."""
     rng = np.random.default_rng(11)

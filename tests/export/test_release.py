@@ -195,6 +195,7 @@ def test_what_cannot_be_done_is_said_before_any_work(run, tmp_path, command, arg
     assert not base.exists() or not publish.versions(str(base))
 
 
+@pytest.mark.slow
 def test_a_run_of_mixed_precision_is_released_in_float32(tmp_path, written):
     run = finished_run(tmp_path / "run", precision="mixed_bfloat16")
     release.release(run, str(tmp_path / "served"), num_examples=8)

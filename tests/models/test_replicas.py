@@ -38,6 +38,7 @@ def require_same(one, two):
         np.testing.assert_allclose(second, first, rtol=1e-4, atol=TOLERANCE, err_msg=path)
 
 
+@pytest.mark.slow
 def test_two_replicas_equal_one_device_with_the_same_global_batch():
     require_same(**steps(("gaussian_optimal",))["gaussian_optimal"])
 

@@ -44,6 +44,7 @@ def test_all_likelihoods_are_measured_unless_some_are_named():
             heads.parse_args(argv)
 
 
+@pytest.mark.slow
 def test_trainer_takes_training_steps_on_grey_levels():
     images = _heads.random_images(batch_size=2, image_size=8, channels=3)
     assert images.shape == (2, 8, 8, 3)

@@ -202,6 +202,7 @@ def test_an_update_that_the_loss_scale_drops_is_a_skip_without_a_norm():
     assert int(inner.num_skips.numpy()) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "precision", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)]
 )
