@@ -38,9 +38,9 @@ class Mutant:
 
     name: str
     path: str
-    """Of the file, from the root of the checkout, with slashes."""
+    """Path of the file from the root of the checkout, with slashes."""
     old: str
-    """Occurs exactly once in the file."""
+    """Text to replace; occurs exactly once in the file."""
     new: str
     kind: str
     """One of `KINDS`."""

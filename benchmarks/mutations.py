@@ -1,4 +1,4 @@
-"""Which mistakes the tests notice: breaks the package in one place after another.
+"""Measures which mistakes the tests notice, by breaking the package in one place at a time.
 
     benchmarks/mutations.py --suite=fast --output=/tmp/mutants.json
     benchmarks/mutations.py --only=fid_without_cross_term,kl_plus_log_ratio --stage1_only
@@ -7,11 +7,11 @@ Every entry of `mutations.toml` is a mistake that a person could make. The track
 checkout are copied to a temporary folder; there a mistake is made, tests run until the first one
 fails, and the mistake is undone. Stage 1 runs the tests that mirror the file, then those of its
 folder; stage 2 runs all others, if stage 1 noticed nothing. At the end the tests that noticed
-something run once more on the code as it is: one that fails there too is no catch, and its mutants
-are tried again without it. A crash, an import that fails and a hang count as noticed; a run that
-breaks for a reason of its own ends the program.
+something run once more on the code as it is: a test that fails there too is excluded, and the
+mutants that it had noticed are tried again. A crash, an import that fails and a hang count as
+noticed; a run that breaks for a reason of its own ends the program.
 
-With --output, what is known is read from that file and not measured again.
+With --output, results are kept in that file, and mutants found there are not run again.
 """
 
 import argparse
@@ -56,10 +56,10 @@ class Result:
     noticed_by: str | None
     """The test that failed; None if all passed."""
     stage: int
-    """The last one that was run, 1 or 2."""
+    """Last stage that ran, 1 or 2."""
     seconds: float
     digest: str
-    """Of the entry: one that has changed is measured anew."""
+    """Hash of the entry; a changed entry is run again."""
 
 
 class HarnessError(RuntimeError):
@@ -71,9 +71,9 @@ class Copy:
 
     Args:
       root: Checkout whose tracked files are copied.
-      folder: Where to; must not exist.
+      folder: Folder to create the copy in.
       args: Command line.
-      left_out: Tests that fail without a mutant too.
+      left_out: Tests to leave out: they fail on unbroken code.
     """
 
     def __init__(
@@ -231,7 +231,7 @@ class Record:
     """Results by the names of mutants, kept in a file if there is one.
 
     Args:
-      path: Of the JSON file, or None.
+      path: JSON file, or None.
       about: What the results depend on; a file of other results is refused.
       fresh: Whether to start anew.
     """

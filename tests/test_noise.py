@@ -120,7 +120,9 @@ def test_neighbouring_columns_rows_and_steps_are_uncorrelated():
     ids = noise.example_ids(tf.constant(_examples(200)))
     now = noise.normal(noise.fold(ids, 0, 1), [200]).numpy()
     later = noise.normal(noise.fold(ids, 0, 2), [200]).numpy()
-    for a, b in ((now[:, ::2], now[:, 1::2]), (now[:, :-2], now[:, 2:]), (now[:-1], now[1:])):
+    # Pairs without a number in common, so that their products are independent.
+    columns, next_but_one = (now[:, ::2], now[:, 1::2]), (now[:, ::4], now[:, 2::4])
+    for a, b in (columns, next_but_one, (now[::2], now[1::2])):
         assert abs(np.mean(a * b)) < NUM_STANDARD_ERRORS / np.sqrt(a.size)
         assert abs(np.mean(a**2 * b**2) - 1.0) < NUM_STANDARD_ERRORS * np.sqrt(8.0 / a.size)
     assert abs(np.mean(now * later)) < NUM_STANDARD_ERRORS / np.sqrt(now.size)
@@ -158,8 +160,8 @@ def test_both_words_of_the_ids_of_binary_images_are_spread():
     ids = noise.example_ids(images).numpy()
     distinct_images = len(np.unique(images.reshape(2000, -1), axis=0))
     for word in ids.T:
-        # A uniform 32-bit word repeats among 2,000 with probability 5e-4.
-        assert len(np.unique(word)) == distinct_images
+        # Of 2,000 uniform 32-bit words two pairs are equal with probability 1e-7.
+        assert len(np.unique(word)) >= distinct_images - 1
 
 
 def test_ids_are_the_same_where_the_size_is_unknown_to_the_graph():

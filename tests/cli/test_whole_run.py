@@ -22,13 +22,13 @@ PICTURES = ["prior_mean", "prior_noisy", "reconstructions", "interpolations", "t
 
 def test_a_run_is_trained_evaluated_sampled_and_exported(tmp_path, monkeypatch, capsys):
     run = tmp_path / "optimal"
-    trained(run, Command(monkeypatch, capsys, train))
-    evaluated(run, Command(monkeypatch, capsys, evaluate))
-    sampled(run, Command(monkeypatch, capsys, sample))
-    exported(run, tmp_path / "served", Command(monkeypatch, capsys, export), monkeypatch)
+    check_training(run, Command(monkeypatch, capsys, train))
+    check_evaluation(run, Command(monkeypatch, capsys, evaluate))
+    check_samples(run, Command(monkeypatch, capsys, sample))
+    check_export(run, tmp_path / "served", Command(monkeypatch, capsys, export), monkeypatch)
 
 
-def trained(run, command):
+def check_training(run, command):
     arguments = [*TINY, f"--workdir={run}", "--config.num_train_steps=3", "--seed=5"]
     assert command(*arguments) == 0, command.error
     written = {"config.json", "metrics.jsonl", "checkpoints", "model.keras"}
@@ -43,7 +43,7 @@ def trained(run, command):
     assert (run / "config.json").read_bytes() == before
 
 
-def evaluated(run, command):
+def check_evaluation(run, command):
     few = ["--num_samples=2", "--num_examples=3"]
     assert command(f"--workdir={run}", *few) == 0, command.error
     assert command.output.splitlines()[0].split() == ["metric", "unit", "optimal"]
@@ -59,7 +59,7 @@ def evaluated(run, command):
     assert "tf-sigma-vae" in protocol["versions"]
 
 
-def sampled(run, command):
+def check_samples(run, command):
     assert command(f"--workdir={run}", "--num_samples=2") == 0, command.error
     expected = [os.path.join(run, "samples", f"{name}.png") for name in PICTURES]
     assert command.output.splitlines() == expected
@@ -70,8 +70,8 @@ def sampled(run, command):
             assert np.asarray(picture).std() > 0
 
 
-def exported(run, served, command, monkeypatch):
-    """Without the graphs, whose tracing and comparing is what tests of releases are about."""
+def check_export(run, served, command, monkeypatch):
+    """Skips writing the SavedModel, which `tests/export/test_release.py` covers."""
     handed_on = []
 
     def keep(model, folder, signatures, probes, name):

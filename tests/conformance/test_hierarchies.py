@@ -19,7 +19,8 @@ from tf_sigma_vae.export import precision
 SHAPE = (8, 10, 3)
 BATCH = 4
 
-pytestmark = pytest.mark.slow
+# Most of the models are trained in bfloat16, by a fixture.
+pytestmark = [pytest.mark.slow, pytest.mark.bfloat16]
 # As elsewhere, but that the gradient of a normalised kernel's direction is the small rest of two
 # large numbers. Measured over all likelihoods: 5.6e-5, 2.3e-5 in the weights.
 ON_REPLICAS = FLOAT32 | {"gradients": 2e-4, "weights": 1e-4}

@@ -29,7 +29,8 @@ CASES = [
 ]
 """What is summed over replicas. `test_replicas` has other likelihoods and settings, of images."""
 
-pytestmark = pytest.mark.slow
+# Most of the models are trained in bfloat16, by a fixture.
+pytestmark = [pytest.mark.slow, pytest.mark.bfloat16]
 
 
 def clips(num_clips, seed=0):

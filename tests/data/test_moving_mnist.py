@@ -10,8 +10,8 @@ from tf_sigma_vae.data.moving_mnist import MovingMnist
 SIZE, T = 32, 20
 DIGITS = 7
 # The frequency of one of k equal chances over n draws has the standard error sqrt((k-1)/n) / k;
-# five of them never occur.
-STANDARD_ERRORS = 5
+# of the 24 that a test compares, none is six of them off in a million runs.
+STANDARD_ERRORS = 6
 
 
 @pytest.fixture

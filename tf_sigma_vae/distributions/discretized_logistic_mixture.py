@@ -251,8 +251,11 @@ class DiscretizedLogisticMixture(GreyLevelDistribution):
                 variance += _weighted_sum(coefficients, row)
                 variance = tf.minimum(variance, means[channel] * (1.0 - means[channel]))
             rows.append([*row, variance])
-        overall = tf.unstack(self._mixed(means)[..., tf.newaxis], axis=-2)
-        squares = [(mean - center) ** 2 for mean, center in zip(means, overall, strict=True)]
+        # From the first component's mean: where all are equal, nothing is left of weights whose sum
+        # is rounded to below 1, as that of a single component is on some processors.
+        offsets = [mean - mean[..., :1] for mean in means]
+        overall = tf.unstack(self._mixed(offsets)[..., tf.newaxis], axis=-2)
+        squares = [(offset - center) ** 2 for offset, center in zip(offsets, overall, strict=True)]
         return self._mixed([row[-1] + square for row, square in zip(rows, squares, strict=True)])
 
     def _component_means(self) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
