@@ -120,7 +120,7 @@ def frame_by_frame(model, context, num_frames: int, noise_ids):
     """What `model.rollout` gives, by a Python loop of single steps."""
     import tensorflow as tf
 
-    from tf_sigma_vae.models._clips import frame_noise
+    from tf_sigma_vae.models.sequence_vae import frame_noise
 
     copies = noise_ids.shape[1]
     features, skips, prior_state, state = model._warmed_up(tf.constant(context), copies)

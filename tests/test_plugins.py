@@ -23,9 +23,9 @@ def test_names_are_the_public_modules_and_sorted():
 
 
 @pytest.mark.parametrize("name", plugins.names("likelihoods"))
-def test_every_likelihood_is_exported_under_its_camel_case_name(name):
+def test_every_likelihood_is_exported_under_the_name_of_its_module(name):
     cls = plugins.find("likelihoods", name)
-    assert cls.__name__ == plugins.camel_case(name)
+    assert cls.__name__.lower() == name.replace("_", "")
     assert getattr(likelihoods, cls.__name__) is cls
     assert cls.__name__ in likelihoods.__all__
     assert issubclass(cls, likelihoods.Likelihood)
@@ -40,9 +40,9 @@ def test_model_is_found_by_its_file_name():
     assert plugins.find("models", "vae") is models.VAE
 
 
-def test_camel_case_capitalizes_every_word():
-    assert plugins.camel_case("gaussian_per_pixel") == "GaussianPerPixel"
-    assert plugins.camel_case("mse") == "Mse"
+def test_a_module_without_its_class_is_said():
+    with pytest.raises(AttributeError, match="plugins has no class named 'plugins'"):
+        plugins.class_of(plugins)
 
 
 def test_unknown_name_lists_the_known_ones_and_the_closest():

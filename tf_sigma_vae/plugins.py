@@ -55,17 +55,25 @@ def find_module(kind: str, name: str) -> types.ModuleType:
 
 
 def find(kind: str, name: str) -> type[Any]:
-    """The plug-in's class: the CamelCase form of its module's name.
+    """The plug-in's class; see `class_of`.
 
     Raises:
       ValueError: If the name is unknown; the message lists the known ones.
     """
-    return getattr(find_module(kind, name), camel_case(name))
+    return class_of(find_module(kind, name))
 
 
-def camel_case(name: str) -> str:
-    """`"gaussian_per_pixel"` -> `"GaussianPerPixel"`."""
-    return "".join(word.capitalize() for word in name.split("_"))
+def class_of(module: types.ModuleType) -> type[Any]:
+    """The class named as its module is, whatever the case: `VAE` of `vae`, `Mse` of `mse`.
+
+    Raises:
+      AttributeError: If the module has none.
+    """
+    wanted = module.__name__.rpartition(".")[2].replace("_", "")
+    for name, value in vars(module).items():
+        if inspect.isclass(value) and name.lower() == wanted:
+            return value
+    raise AttributeError(f"{module.__name__} has no class named {wanted!r}, in any case")
 
 
 def options(cls: type) -> dict[str, object]:

@@ -20,7 +20,7 @@ from tests._models import images, weights_of
 from tests._representatives import REPRESENTATIVES
 from tests.conformance import _xla_steps as steps
 from tests.training._runs import metric_lines, tiny_config, train
-from tf_sigma_vae.models.vae import Vae
+from tf_sigma_vae.models.vae import VAE
 from tf_sigma_vae.training import compiled_model
 
 REORDERED = 1e-4
@@ -178,7 +178,7 @@ def test_a_model_compiled_by_xla_checks_no_values():
 
 def _traced_by(run, monkeypatch):
     """The nodes of the function, with all within it, in which `fit` calls the training step."""
-    compute_loss, graphs = Vae.compute_loss, []
+    compute_loss, graphs = VAE.compute_loss, []
 
     def noted(self, *args, training=True, **kwargs):
         if training:
@@ -186,7 +186,7 @@ def _traced_by(run, monkeypatch):
         return compute_loss(self, *args, training=training, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Vae, "compute_loss", noted)
+        patch.setattr(VAE, "compute_loss", noted)
         run()
     outermost = graphs[-1]
     while hasattr(outermost.outer_graph, "outer_graph"):

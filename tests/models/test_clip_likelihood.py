@@ -52,7 +52,9 @@ def test_the_training_scale_is_over_batch_clip_or_frame(likelihood, scale_over, 
     nll = 0.5 * SIZE * (np.log(2 * np.pi * variance) + errors / variance)
     np.testing.assert_allclose(output.distortion, nll.sum(axis=1), atol=NATS)
     np.testing.assert_allclose(
-        model.log_scale(output), 0.5 * np.log(variance).mean(axis=1), rtol=RELATIVE
+        model.target_likelihood.log_scale(output.likelihood),
+        0.5 * np.log(variance).mean(axis=1),
+        rtol=RELATIVE,
     )
 
 
@@ -101,7 +103,7 @@ def test_every_likelihood_is_of_clips(name, scale_over):
     assert output.likelihood.event_shape == (PREDICTED, 16, 16, 3)
     drawn = output.likelihood.sample(seed=[0, 1])
     assert drawn.shape == output.likelihood.mean().shape == (BATCH, PREDICTED, 16, 16, 3)
-    log_mass = model.log_mass(output, x)
+    log_mass = model.target_likelihood.bin_log_mass(output.likelihood, model.targets(x))
     assert log_mass.dtype == tf.float64 and np.all(np.isfinite(log_mass)) and np.all(log_mass < 0)
     frames = tf.reshape(output.params, [-1, *output.params.shape[2:]])
     of_frames = model.frame_distribution(frames)
@@ -113,7 +115,7 @@ def test_scales_of_frames_are_found_in_batches_of_unknown_size(x):
     model = tiny_sequence("gaussian_optimal_per_image", scale_over="frame")
 
     def read(params, targets):
-        likelihood = model.likelihood_of(params, targets, training=True)
+        likelihood = model.target_likelihood.distribution(params, targets, training=True)
         return likelihood.log_prob(targets), likelihood.mean(), likelihood.stddev()
 
     spec = tf.TensorSpec([None, None, *x.shape[2:]])
@@ -126,7 +128,9 @@ def test_scales_of_frames_are_found_in_batches_of_unknown_size(x):
 def test_the_scale_of_a_mean_over_clips_of_unknown_length_is_that_of_their_size(x):
     model = tiny_sequence("mse")
     spec = tf.TensorSpec([None, None, *x.shape[2:]])
-    traced = tf.function(lambda x: model.likelihood_of(x).stddev(), input_signature=[spec])
-    expected = model.likelihood_of(tf.constant(x)).stddev()
+    traced = tf.function(
+        lambda x: model.target_likelihood.distribution(x).stddev(), input_signature=[spec]
+    )
+    expected = model.target_likelihood.distribution(tf.constant(x)).stddev()
     np.testing.assert_allclose(traced(x), expected, rtol=RELATIVE)
     np.testing.assert_allclose(expected, np.sqrt(FRAMES * SIZE / 2.0), rtol=RELATIVE)

@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 from tests._models import IMAGE_SHAPE, images
 from tests.models import _hand_set_ladder as ladder
 from tf_sigma_vae import models, noise
-from tf_sigma_vae.models._gaussian_levels import MERGES
+from tf_sigma_vae.models._levels import MERGES
 
 tfd = tfp.distributions
 
@@ -25,7 +25,7 @@ CHANCE = 1e-7
 def hand_set(merge="residual", **kwargs):
     network = ladder.Up(), ladder.Down(IMAGE_SHAPE, IMAGE_SHAPE[-1])
     given = {"log_scale_bound": 0, "latent_size": ladder.LEVEL_SHAPES[0][-1], **kwargs}
-    return models.HierarchicalVae(
+    return models.HierarchicalVAE(
         IMAGE_SHAPE, likelihood="gaussian_fixed", network=network, merge=merge, **given
     )
 

@@ -209,13 +209,13 @@ def test_batch_in_parts_makes_the_step_of_the_whole_batch():
 def test_config_round_trip_keeps_every_argument(model):
     given = {"merge": "concat", "log_scale_bound": 3.0, "beta": 2.5, "free_bits": 0.25, "seed": 3}
     config = hierarchy(options=DETERMINISTIC, **given).get_config()
-    restored = models.HierarchicalVae.from_config(config)
+    restored = models.HierarchicalVAE.from_config(config)
     assert {name: restored.get_config()[name] for name in given} == given
     assert restored.top_size == LATENT_SIZE and restored.latent_size == 2 * LATENT_SIZE + 12
-    own = models.HierarchicalVae(
+    own = models.HierarchicalVAE(
         IMAGE_SHAPE, LATENT_SIZE, likelihood=model.likelihood, network=model.networks
     )
-    again = models.HierarchicalVae.from_config(own.get_config())
+    again = models.HierarchicalVAE.from_config(own.get_config())
     assert own.network == again.network == "custom"
     again.set_weights(model.get_weights())
     x = images(BATCH)
@@ -237,11 +237,11 @@ def test_config_round_trip_keeps_every_argument(model):
 )
 def test_impossible_argument_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        models.HierarchicalVae(IMAGE_SHAPE, **{"network": "ladder32", **changes})
+        models.HierarchicalVAE(IMAGE_SHAPE, **{"network": "ladder32", **changes})
 
 
 def custom(network, **kwargs):
-    return models.HierarchicalVae(IMAGE_SHAPE, LATENT_SIZE, network=network, **kwargs)
+    return models.HierarchicalVAE(IMAGE_SHAPE, LATENT_SIZE, network=network, **kwargs)
 
 
 def test_layers_that_do_not_fit_are_refused(model):
@@ -252,7 +252,7 @@ def test_layers_that_do_not_fit_are_refused(model):
     with pytest.raises(ValueError, match=r"the layers \(bottom_up, top_down\), got 1 of them"):
         custom([up])
     with pytest.raises(ValueError, match="latent_size is 7, the top of the network has 3"):
-        models.HierarchicalVae(IMAGE_SHAPE, 7, network=[up, down])
+        models.HierarchicalVAE(IMAGE_SHAPE, 7, network=[up, down])
     other = hierarchy(options=DETERMINISTIC).bottom_up
     with pytest.raises(ValueError, match="level_shapes of the way up, .* are not those of the"):
         custom([other, down])

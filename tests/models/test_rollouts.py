@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tests._clips import CONTEXT, FRAME_SHAPE, LATENT_SIZE, clips, stirred, tiny_sequence
 from tests._eagerly import eagerly
-from tf_sigma_vae.models._clips import frame_noise
+from tf_sigma_vae.models.sequence_vae import frame_noise
 
 BATCH, FRAMES, COPIES = 3, 6, 2
 FLOAT32 = 2e-6
@@ -79,7 +79,7 @@ def test_latents_of_q_and_true_frames_give_the_elbo_of_training(model, x):
     given = {"latents": z, "frames": teacher}
     params = model.rollout(x[:, :CONTEXT], FRAMES - CONTEXT, _unused_ids(BATCH), **given)[:, 0]
     np.testing.assert_allclose(params, output.params, atol=FLOAT32)
-    distortion = -model.likelihood_of(params).log_prob(x[:, CONTEXT:])
+    distortion = -model.target_likelihood.distribution(params).log_prob(x[:, CONTEXT:])
     elbo = -(distortion + output.rate)
     np.testing.assert_allclose(elbo, -(output.distortion + output.rate), atol=NATS)
 

@@ -40,7 +40,9 @@ def log_likelihood(model, x):
     unused = tf.zeros([1, copies, 2], tf.uint32)
     with eagerly():
         params = model.rollout(x[:, :CONTEXT], 2, unused, latents=latents, frames=frames)[0]
-    log_prob = model.likelihood_of(params).log_prob(frames[0]).numpy().astype(np.float64)
+    log_prob = (
+        model.target_likelihood.distribution(params).log_prob(frames[0]).numpy().astype(np.float64)
+    )
     log_weights = (log_weight[:, np.newaxis] + log_weight).ravel()
     return scipy.special.logsumexp(log_prob + log_weights)
 

@@ -7,7 +7,7 @@ import tensorflow_probability as tfp
 from tests._clips import CONTEXT, FRAME_SHAPE, LATENT_SIZE, clips, stirred, tiny_sequence
 from tests._models import weights_of
 from tf_sigma_vae import models, objectives
-from tf_sigma_vae.models._clips import frame_noise
+from tf_sigma_vae.models.sequence_vae import frame_noise
 
 tfd = tfp.distributions
 BATCH, FRAMES = 3, 5

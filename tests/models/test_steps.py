@@ -10,7 +10,7 @@ import tensorflow as tf
 from tests._models import images, tiny_vae
 from tests._printed import printed_by
 from tf_sigma_vae import replicas
-from tf_sigma_vae.models import _steps
+from tf_sigma_vae.models import _own_objective
 from tf_sigma_vae.models._parts import Parts
 
 ROUNDING = 1e-5
@@ -56,7 +56,7 @@ def test_steps_of_several_workers_communicate_the_loss_alone_and_fit_reports_all
     has_several = False
     expected = fitted()
     has_several = True
-    monkeypatch.setattr(_steps, "num_workers", lambda strategy: 2)
+    monkeypatch.setattr(_own_objective, "num_workers", lambda strategy: 2)
     assert fitted() == expected
     assert {"loss", "elbo", "val_loss", "val_elbo"} <= expected.keys()
 

@@ -24,7 +24,7 @@ from tests.training._runs import (
     train,
 )
 from tf_sigma_vae import build
-from tf_sigma_vae.models import Vae
+from tf_sigma_vae.models import VAE
 from tf_sigma_vae.training import EXIT_CODE, Preempted
 from tf_sigma_vae.training.callbacks import BestEpoch, WriteCheckpoints
 from tf_sigma_vae.training.metrics_log import MetricsLog
@@ -52,9 +52,9 @@ MOMENTS = [
     (WriteCheckpoints, "on_train_batch_end", "after", 12),
     (WriteCheckpoints, "on_train_batch_end", "after", 14),  # the last step
     (WriteCheckpoints, "on_epoch_end", "after", 14),
-    (Vae, "calibrate", "before", None),
-    (Vae, "calibrate", "after", None),
-    (Vae, "save", "after", None),  # model.keras not in place
+    (VAE, "calibrate", "before", None),
+    (VAE, "calibrate", "after", None),
+    (VAE, "save", "after", None),  # model.keras not in place
 ]
 QUICK_MOMENTS = [MOMENTS[number] for number in (2, 3, 5, 11, 12)]
 # The calls of the compiled function end at steps 4, 7, 11 and 14.

@@ -27,7 +27,7 @@ from tf_sigma_vae.cli import _command
 from tf_sigma_vae.evaluation import runs, samples, video_samples
 from tf_sigma_vae.likelihoods import NotCalibratedError
 from tf_sigma_vae.models import LatentVariableModel
-from tf_sigma_vae.models._latent import require_temperature
+from tf_sigma_vae.models._latent_variable_model import require_temperature
 from tf_sigma_vae.workdir import WorkdirError
 
 PROGRAM = "sigma-vae-sample"

@@ -30,7 +30,7 @@ def by_mass(model: LatentVariableModel, output: Output, x: tf.Tensor) -> tf.Tens
     Returns:
       float64 `[B]`.
     """
-    log_mass = model.log_mass(output, x)
+    log_mass = model.target_likelihood.bin_log_mass(output.likelihood, model.targets(x))
     nll = tf.cast(output.rate, tf.float64) - tf.cast(log_mass, tf.float64)
     return objectives.bits_per_dim(nll, model.num_dims(x), "mass")
 

@@ -207,7 +207,7 @@ def _most_figures(model: LatentVariableModel, x: tf.Tensor) -> dict[str, tf.Tens
     # Some distributions lose the size of the channels' axis.
     mean = tf.ensure_shape(output.likelihood.mean(), targets.shape)
     values["psnr"] = tf.reduce_mean(frame_psnr(targets, mean), axis=1)
-    log_scale = model.log_scale(output)
+    log_scale = model.target_likelihood.log_scale(output.likelihood)
     if log_scale is not None:
         values["log_scale"] = log_scale
     values["bits_per_dim_mass"] = bits.by_mass(model, output, x)

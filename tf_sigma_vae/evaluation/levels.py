@@ -7,7 +7,7 @@ which can be negative where a network draws parts of a latent on the way up.
 from collections.abc import Iterable, Sequence
 
 PREFIX = "rate_level_"
-"""Of the names that `HierarchicalVae.group_metrics` gives them, here and in metrics.jsonl."""
+"""Of the names that `HierarchicalVAE.group_metrics` gives them, here and in metrics.jsonl."""
 
 UNIT = "nats"
 

@@ -1,10 +1,11 @@
 """What a saved model of videos answers to; the rules are those of `_serving`."""
 
+import keras
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from tf_sigma_vae import noise, objectives
-from tf_sigma_vae.models._rollouts import Rollouts
+from tf_sigma_vae.models._clip_likelihood import as_rows
 from tf_sigma_vae.models._signatures import (
     IMAGE_STREAM,
     Z_STREAM,
@@ -52,7 +53,7 @@ class ClipSignatures(Signatures):
 
     def __init__(
         self,
-        model: Rollouts,
+        model: keras.Model,
         num_frames: int = NUM_FRAMES,
         validation_scores: ArrayLike | None = None,
         validation_frames: int | None = None,
@@ -103,7 +104,7 @@ class ClipSignatures(Signatures):
         require_as_many_rows(context, seed, "context")
         x, is_valid = self.valid(context)
         noise_ids = row_ids(seed, Z_STREAM)[:, tf.newaxis]
-        params = self.model.rows(self.model.rollout(x, self.num_frames, noise_ids)[:, 0])
+        params = as_rows(self.model.rollout(x, self.num_frames, noise_ids)[:, 0])
         likelihood = self.model.frame_distribution(params)
         found = self.model.likelihood.parameters(likelihood)
         names = ("mean", "scale") if self.model.likelihood.has_scale else ("mean",)

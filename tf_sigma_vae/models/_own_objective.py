@@ -1,6 +1,25 @@
-"""What models with an objective of their own share: how Keras configures and saves them."""
+"""A Keras model that trains by its own objective, and holds a likelihood.
 
+The training and test step do what Keras's do, and three things that Keras's do not.
+
+A step can compute its batch in `gradient_accumulation_steps` parts, one after the other, in the
+memory of one part. The update is that of the whole global batch: loss, gradient, stored scale and
+metrics are the same to float tolerance, whatever the parts and the replicas, and there is one
+update of the optimizer. An analytic scale (and free bits, and `initial_scale="data"`) is a
+statistic of the whole batch and is needed before any gradient: such an objective goes through the
+parts twice, the first time without a gradient; others once. Layers of a custom network that look at
+the batch themselves, as `BatchNormalization` does, see a part. The parts run in a loop, in which
+XLA on a CPU computes convolutions slowly: leave `jit_compile` off there.
+
+The reported `loss` is the mean over the examples since the last reset; Keras weighs the replicas'
+parts of it by counts that are not theirs where a batch splits unevenly.
+
+With several workers a step returns the loss alone; the metrics are read once an epoch.
+"""
+
+import math
 import os
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,16 +28,49 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_sigma_vae import plugins
 from tf_sigma_vae.likelihoods import Likelihood
 from tf_sigma_vae.models import _serving
-from tf_sigma_vae.models._steps import Steps
-from tf_sigma_vae.replicas import global_count, host_value
+from tf_sigma_vae.models._parts import Parts, num_examples, require_num_parts
+from tf_sigma_vae.replicas import (
+    Collecting,
+    Totals,
+    WholeBatch,
+    global_count,
+    host_value,
+    num_workers,
+)
+
+_Batch = tuple[Any, Any, tf.Tensor | None]
+"""x, y and the weights of the examples; y may be None."""
 
 
-class OwnObjective(Steps):
-    """Base of a model that overrides `compute_loss` and holds a `likelihood`."""
+class OwnObjective(keras.Model):
+    """Base of a model that overrides `compute_loss` and holds a `likelihood`.
+
+    Attributes:
+      likelihood: Distribution of what the model predicts.
+      gradient_accumulation_steps: Parts in which a training step computes its batch.
+    """
 
     likelihood: Likelihood
+
+    def __init__(self, gradient_accumulation_steps: int = 1, **kwargs: Any) -> None:
+        """Builds the common part.
+
+        Args:
+          gradient_accumulation_steps: Parts in which a training step computes its batch, one after
+            the other, to save memory. The update stays that of the whole batch.
+          **kwargs: Of `keras.Model`.
+
+        Raises:
+          ValueError: If the steps are not a whole number from 1.
+        """
+        # What the likelihood scores stays exact whatever the policy; networks cast their inputs.
+        super().__init__(autocast=False, **kwargs)
+        self.gradient_accumulation_steps = require_num_parts(gradient_accumulation_steps)
+        # Keras sets the attribute in `compile`, and a model is used before too.
+        self.optimizer: Any = None
 
     @property
     def needs_whole_batch(self) -> bool:
@@ -167,7 +219,203 @@ class OwnObjective(Steps):
           step: Training step to note as provenance; that of the optimizer by default.
         """
         if step is None:
-            optimizer = getattr(self, "optimizer", None)
-            step = 0 if optimizer is None else host_value(optimizer.iterations)
+            step = 0 if self.optimizer is None else host_value(self.optimizer.iterations)
         errors = np.concatenate(statistics) if statistics else np.zeros(0)
         self.likelihood.calibrate(errors, num_dims, step)
+
+    # -- steps
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Keras hook of `fit`: one update by a batch.
+
+        Args:
+          data: The replica's share of the batch: x, or a tuple of x, y and sample weights.
+
+        Returns:
+          The metrics by name.
+        """
+        batch = keras.utils.unpack_x_y_sample_weight(data)
+        if self.gradient_accumulation_steps > 1:
+            loss, gradients = self._gradients_in_parts(batch)
+        else:
+            with WholeBatch(num_examples(batch)) as whole:
+                loss, gradients = self._gradients(batch)
+                self._track_loss(loss, whole, num_examples(batch))
+        if self.trainable_weights:
+            return self._logs(self._apply(gradients))
+        warnings.warn("The model does not have any trainable weights.", stacklevel=2)
+        return self._logs({})
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Keras hook of `evaluate`.
+
+        Args:
+          data: As of `train_step`.
+
+        Returns:
+          The metrics by name.
+        """
+        batch = keras.utils.unpack_x_y_sample_weight(data)
+        with WholeBatch(num_examples(batch)) as whole:
+            y_pred, loss = self._forward(batch, training=False)
+            # As the other metrics: a mean over weights, those of padding being zero.
+            weights = batch[2]
+            counted = num_examples(batch) if weights is None else tf.reduce_sum(weights)
+            self._track_loss(loss, whole, counted)
+            self._track_metrics(batch, y_pred)
+        return self._logs({})
+
+    def track_update(self, is_skipped: tf.Tensor, norm: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Tracks the update of a step, of an optimizer that skips some.
+
+        Args:
+          is_skipped: Whether the last one was skipped, float32 0 or 1.
+          norm: Of the gradient of the global batch; infinite where it overflowed.
+
+        Returns:
+          What there is to report, by name.
+        """
+        return {}
+
+    def _apply(self, gradients: Sequence[tf.Tensor | None]) -> dict[str, tf.Tensor]:
+        """Updates the weights; gives what there is to report of that."""
+        innermost = self.optimizer
+        if hasattr(innermost, "inner_optimizer"):
+            innermost = innermost.inner_optimizer
+        num_skips = getattr(innermost, "num_skips", None)
+        if num_skips is None:
+            self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+            return {}
+        skips, steps = tf.identity(num_skips), tf.identity(innermost.iterations)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        # The loss scale of mixed_float16 drops an update that overflows before it comes here.
+        is_dropped = tf.equal(steps, innermost.iterations)
+        is_skipped = tf.cast(is_dropped | (num_skips > skips), tf.float32)
+        norm = tf.where(is_dropped, math.inf, tf.convert_to_tensor(innermost.gradient_norm))
+        return self.track_update(is_skipped, norm)
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments, for `from_config`."""
+        steps = {"gradient_accumulation_steps": self.gradient_accumulation_steps}
+        return {**super().get_config(), **steps}
+
+    # -- one pass
+
+    def _forward(self, batch: _Batch, training: bool) -> tuple[Any, tf.Tensor]:
+        """What `call` returns, and the share of these examples in the loss."""
+        x, y, sample_weight = batch
+        y_pred = self(x, training=training)
+        return y_pred, self.compute_loss(x, y, y_pred, sample_weight, training=training)
+
+    def _gradients(self, batch: _Batch) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
+        """The share of these examples in loss and gradients; updates the metrics."""
+        with tf.GradientTape() as tape:
+            y_pred, loss = self._forward(batch, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, self.trainable_weights)
+        self._track_metrics(batch, y_pred)
+        return loss, gradients
+
+    def _track_metrics(self, batch: _Batch, y_pred: Any) -> None:
+        x, y, sample_weight = batch
+        self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def _track_loss(
+        self, loss: tf.Tensor, whole: WholeBatch | Totals, num_examples: int | tf.Tensor
+    ) -> None:
+        """Adds a step to the mean of the loss over examples.
+
+        Each replica adds its share of the loss times the global count: their sum is the sum over
+        the examples of the batch, also where a replica has no example.
+        """
+        self._loss_tracker.total.assign_add(loss * whole.num_examples)
+        self._loss_tracker.count.assign_add(tf.cast(num_examples, tf.float32))
+
+    def _logs(self, of_step: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The metrics and what else a step has, by name; of several workers the loss alone.
+
+        Keras averages what a step returns over the workers, by its first axis, in two rounds of
+        communication for each metric; and then reads the metrics themselves.
+        """
+        metrics = self.get_metrics_result()
+        if num_workers(tf.distribute.get_strategy()) > 1:
+            return {"loss": tf.reshape(metrics["loss"], [1])}
+        return {**metrics, **of_step}
+
+    def _get_metrics_result_or_logs(self, logs: dict[str, Any]) -> dict[str, Any]:
+        """Keras hook at the end of an epoch: the metrics, whatever the last step gave for them."""
+        return {**logs, **self.get_metrics_result()}
+
+    # -- in parts
+
+    def _gradients_in_parts(self, batch: _Batch) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
+        """Loss and gradients of the replica's share; updates the metrics."""
+        parts = Parts(batch, self.gradient_accumulation_steps, self.jit_compile)
+        totals = self._totals(parts)
+        # Weights that the loss does not depend on, as Keras tells them from those at an optimum.
+        unused: set[int] = set()
+
+        def add(part: _Batch, carried: list[tf.Tensor]) -> list[tf.Tensor]:
+            with totals:
+                loss, gradients = self._gradients(part)
+            unused.update(i for i, gradient in enumerate(gradients) if gradient is None)
+            return _added(carried, [loss, *gradients])
+
+        zeros = [tf.zeros(v.shape, v.dtype) for v in self.trainable_weights]
+        loss, *gradients = parts.fold(add, [tf.zeros([]), *zeros])
+        self._track_loss(loss, totals, parts.num_examples)
+        return loss, [None if i in unused else g for i, g in enumerate(gradients)]
+
+    def _totals(self, parts: Parts) -> Totals:
+        """The sums over the global batch that the loss asks for, by a pass without a gradient.
+
+        If it asks for none, nothing is left to compute but the number of examples.
+        """
+        state = [(v, tf.identity(tf.convert_to_tensor(v))) for v in self._network_state()]
+        with Collecting() as asked:
+            self._forward(parts.first(), training=True)
+        sums = asked.sums
+        if sums:
+
+            def add(part: _Batch, carried: list[tf.Tensor]) -> list[tf.Tensor]:
+                with Collecting() as one:
+                    self._forward(part, training=True)
+                return _added(carried, one.sums)
+
+            needed, end = asked.needed, self.gradient_accumulation_steps
+            start = 1 if needed is True else tf.where(needed, 1, end)
+            sums = parts.fold(add, sums, start)
+        # The second pass draws the same random numbers, and moves averages once.
+        for variable, value in state:
+            variable.assign(value)
+        return asked.totals(sums, parts.num_examples)
+
+    def _network_state(self) -> list:
+        """Variables that the networks change in a forward pass: seeds, moving averages."""
+        networks = [layer for layer in self.layers if layer is not self.likelihood]
+        return [v for layer in networks for v in layer.non_trainable_variables]
+
+
+def named_likelihood(likelihood: str | Likelihood) -> Likelihood:
+    """Makes a likelihood of the name of a plug-in, or returns the one given.
+
+    Raises:
+      ValueError: If it is neither.
+    """
+    if isinstance(likelihood, str):
+        likelihood = plugins.find("likelihoods", likelihood)()
+    if not isinstance(likelihood, Likelihood):
+        raise ValueError(f"likelihood must be a name or a Likelihood, got {likelihood!r}")
+    return likelihood
+
+
+def _added(carried: Sequence[tf.Tensor], values: Sequence[tf.Tensor | None]) -> list[tf.Tensor]:
+    """Sums of two lists; None adds nothing."""
+    sums = []
+    for total, value in zip(carried, values, strict=True):
+        if value is not None:
+            # A sparse gradient becomes a dense one.
+            value = total + tf.convert_to_tensor(value)
+            value.set_shape(total.shape)
+        sums.append(total if value is None else value)
+    return sums

@@ -31,7 +31,6 @@ from tf_sigma_vae.models._signatures import (
     row_ids,
     with_specs,
 )
-from tf_sigma_vae.models._vector_latent import VectorLatent
 
 LARGEST_Z_SCORE = 4.0
 """Standard deviations that the PNG of z-scores shows: -4 is black, 0 mid grey, 4 white."""
@@ -62,7 +61,7 @@ class ImageSignatures(Signatures):
     `z_score` `[B, H, W, C]` is `(x - mean) / stddev` of p(x|z), by the z of the score.
     """
 
-    def __init__(self, model: VectorLatent, validation_scores: ArrayLike | None = None) -> None:
+    def __init__(self, model: keras.Model, validation_scores: ArrayLike | None = None) -> None:
         """Builds the signatures.
 
         Args:

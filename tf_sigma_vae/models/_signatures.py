@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
@@ -12,7 +13,6 @@ from tensorflow_probability import distributions as tfd
 from tf_sigma_vae import noise, objectives
 from tf_sigma_vae.distributions.bin_mass import GREY_LEVELS
 from tf_sigma_vae.models._images import RANGE_TOLERANCE
-from tf_sigma_vae.models._latent import LatentStructure
 from tf_sigma_vae.models._output import Output
 
 Z_STREAM, IMAGE_STREAM = 0, 1
@@ -26,7 +26,7 @@ _Answer = Callable[..., dict[str, tf.Tensor]]
 class Signatures:
     """Base of the signatures of a kind of model."""
 
-    def __init__(self, model: LatentStructure, validation_scores: ArrayLike | None = None) -> None:
+    def __init__(self, model: keras.Model, validation_scores: ArrayLike | None = None) -> None:
         """Keeps the model and the scores.
 
         Args:
@@ -71,7 +71,8 @@ class Signatures:
         measure, num_dims = self.model.likelihood.measure, self.model.num_dims(x)
         if measure is not None:
             return objectives.bits_per_dim(output.distortion + output.rate, num_dims, measure)
-        log_mass = tf.cast(self.model.log_mass(output, x), tf.float32)
+        scored, targets = self.model.target_likelihood, self.model.targets(x)
+        log_mass = tf.cast(scored.bin_log_mass(output.likelihood, targets), tf.float32)
         return objectives.bits_per_dim(output.rate - log_mass, num_dims, "mass")
 
 

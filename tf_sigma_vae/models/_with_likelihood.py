@@ -17,12 +17,11 @@ import tensorflow as tf
 from tensorflow.types.experimental import TensorLike
 from tensorflow_probability import distributions as tfd
 
-from tf_sigma_vae import plugins, rows
+from tf_sigma_vae import rows
 from tf_sigma_vae.likelihoods import Likelihood
 from tf_sigma_vae.models import _serving
 from tf_sigma_vae.models._images import require_grey_levels, require_images
-from tf_sigma_vae.models._own_objective import OwnObjective
-from tf_sigma_vae.models._parts import require_num_parts
+from tf_sigma_vae.models._own_objective import OwnObjective, named_likelihood
 from tf_sigma_vae.replicas import global_count, is_collecting
 
 BATCH_SIZE = 128
@@ -53,21 +52,15 @@ class WithLikelihood(OwnObjective):
             pass the output through a sigmoid by default; `loc_activation="linear"` leaves it as it
             is, for targets of any range or a backbone with an activation of its own.
           gradient_accumulation_steps: Parts in which a training step computes its batch, one after
-            the other, to save memory. The update stays that of the whole batch; see `Steps`.
+            the other, to save memory. The update stays that of the whole batch.
           **kwargs: Of `keras.Model`.
 
         Raises:
           ValueError: If the likelihood is unknown, the backbone has several outputs, or the steps
             are not a whole number from 1.
         """
-        # The targets stay exact whatever the policy; the backbone casts its own inputs.
-        super().__init__(autocast=False, **kwargs)
-        self.gradient_accumulation_steps = require_num_parts(gradient_accumulation_steps)
-        if isinstance(likelihood, str):
-            likelihood = plugins.find("likelihoods", likelihood)()
-        if not isinstance(likelihood, Likelihood):
-            raise ValueError(f"likelihood must be a name or a Likelihood, got {likelihood!r}")
-        self.backbone, self.likelihood = backbone, likelihood
+        super().__init__(gradient_accumulation_steps, **kwargs)
+        self.backbone, self.likelihood = backbone, named_likelihood(likelihood)
         self._trackers = {name: keras.metrics.Mean(name=name) for name in ("nll", "log_scale")}
         # A model without a known input is built by its first batch.
         if getattr(backbone, "inputs", None):

@@ -38,19 +38,22 @@ from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae import networks, noise
 from tf_sigma_vae.likelihoods import Likelihood
-from tf_sigma_vae.models._base import LatentVariableModel
-from tf_sigma_vae.models._gaussian_levels import check_options
-from tf_sigma_vae.models._latent import Check, require_temperature
-from tf_sigma_vae.models._levels import Levels, copies
+from tf_sigma_vae.models._latent_variable_model import (
+    Check,
+    LatentVariableModel,
+    require_temperature,
+    unchecked,
+)
+from tf_sigma_vae.models._levels import Levels, check_options, copies
 from tf_sigma_vae.models._output import Inference, Output
-from tf_sigma_vae.models._vector_latent import VectorLatent
 
 _PRIOR_STREAM = 1
 """Of the draws from p below those from q."""
 
 
-@keras.saving.register_keras_serializable("tf_sigma_vae")
-class HierarchicalVae(VectorLatent, LatentVariableModel):
+# Files hold the name under which the class is registered.
+@keras.saving.register_keras_serializable("tf_sigma_vae", "HierarchicalVae")
+class HierarchicalVAE(LatentVariableModel):
     """Variational autoencoder of several levels of latents, with a calibrated decoder.
 
     `z` holds the latents of all levels, flattened, top first: see `split_levels`. `rate_groups` of
@@ -58,7 +61,7 @@ class HierarchicalVae(VectorLatent, LatentVariableModel):
     `q(z_i | z_<i, x)` at the drawn `z_<i`; that of `encode` holds those at the means.
     """
 
-    LATENT, NETWORKS = "ladder", ("bottom_up", "top_down")
+    LATENT = "ladder"
 
     def __init__(
         self,
@@ -87,10 +90,12 @@ class HierarchicalVae(VectorLatent, LatentVariableModel):
         Raises:
           ValueError: On an impossible shape, size or bound, or an unknown name or option.
         """
-        super().__init__(**kwargs)
+        super().__init__(image_shape, latent_size, likelihood, network, network_options, **kwargs)
         self.merge, self.log_scale_bound = merge, log_scale_bound
-        own = {"merge": merge, "log_scale_bound": log_scale_bound}
-        self.set_parts(image_shape, latent_size, likelihood, network, network_options, **own)
+        self.bottom_up, self.top_down = self.networks_given(
+            network, ("bottom_up", "top_down"), merge=merge, log_scale_bound=log_scale_bound
+        )
+        self.build((None, *self.image_shape))
 
     @classmethod
     def make_networks(
@@ -104,7 +109,7 @@ class HierarchicalVae(VectorLatent, LatentVariableModel):
         merge: str = "residual",
         log_scale_bound: float = 5.0,
     ) -> tuple[keras.layers.Layer, keras.layers.Layer]:
-        """See `WithNetworks.make_networks`."""
+        """See `LatentVariableModel.make_networks`."""
         check_options(merge, log_scale_bound)
         bottom_up, top_down = networks.find(network, cls.LATENT, network_options)
         options = {"dtype": dtype, **network_options}
@@ -115,6 +120,11 @@ class HierarchicalVae(VectorLatent, LatentVariableModel):
                 image_shape, latent_size, params_channels, is_joint, name="top_down", **options
             ),
         )
+
+    @property
+    def networks(self) -> tuple[keras.layers.Layer, keras.layers.Layer]:
+        """`(bottom_up, top_down)`."""
+        return self.bottom_up, self.top_down
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the weights, and the metrics of the levels."""
@@ -202,9 +212,7 @@ class HierarchicalVae(VectorLatent, LatentVariableModel):
         loc, scale = (tf.reshape(v, [-1, self.top_size]) for v in (top.loc, top.scale))
         return tfd.Independent(tfd.Normal(loc, scale), reinterpreted_batch_ndims=1)
 
-    def infer(
-        self, x: TensorLike, noise_ids: tf.Tensor, check: Check = lambda tensor, name: tensor
-    ) -> Inference:
+    def infer(self, x: TensorLike, noise_ids: tf.Tensor, check: Check = unchecked) -> Inference:
         """See `LatentVariableModel.infer`."""
         self.check_images(x)
         inferred = self._levels.inferred(x, noise_ids, check)
@@ -218,11 +226,11 @@ class HierarchicalVae(VectorLatent, LatentVariableModel):
         )
 
     def decode_params(self, z: tf.Tensor) -> tf.Tensor:
-        """See `VectorLatent.decode_params`."""
+        """See `LatentVariableModel.decode_params`."""
         return self.top_down(self.split_levels(z))
 
     def sample_prior(self, noise_ids: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
-        """See `VectorLatent.sample_prior`."""
+        """See `LatentVariableModel.sample_prior`."""
         generated = self._levels.generated(noise_ids, temperature)
         _, draws = self._levels.descend(self._levels.start(noise_ids), generated)
         return self.join_levels([draw.z for draw in draws])

@@ -15,20 +15,23 @@ from tensorflow_probability import distributions as tfd
 
 from tf_sigma_vae import networks, noise
 from tf_sigma_vae.likelihoods import Likelihood
-from tf_sigma_vae.models._base import LatentVariableModel
-from tf_sigma_vae.models._latent import Check
+from tf_sigma_vae.models._latent_variable_model import (
+    Check,
+    LatentVariableModel,
+    unchecked,
+)
 from tf_sigma_vae.models._output import Inference
-from tf_sigma_vae.models._vector_latent import VectorLatent
 
 
-@keras.saving.register_keras_serializable("tf_sigma_vae")
-class Vae(VectorLatent, LatentVariableModel):
+# Files hold the name under which the class is registered.
+@keras.saving.register_keras_serializable("tf_sigma_vae", "Vae")
+class VAE(LatentVariableModel):
     """Variational autoencoder with a calibrated decoder.
 
     All weights exist after construction.
     """
 
-    LATENT, NETWORKS = "flat", ("encoder", "decoder")
+    LATENT = "flat"
 
     def __init__(
         self,
@@ -55,8 +58,9 @@ class Vae(VectorLatent, LatentVariableModel):
         Raises:
           ValueError: On an impossible shape or size, or an unknown name or option.
         """
-        super().__init__(**kwargs)
-        self.set_parts(image_shape, latent_size, likelihood, network, network_options)
+        super().__init__(image_shape, latent_size, likelihood, network, network_options, **kwargs)
+        self.encoder, self.decoder = self.networks_given(network, ("encoder", "decoder"))
+        self.build((None, *self.image_shape))
 
     @classmethod
     def make_networks(
@@ -68,7 +72,7 @@ class Vae(VectorLatent, LatentVariableModel):
         network_options: dict[str, Any],
         dtype: keras.DTypePolicy | None = None,
     ) -> tuple[keras.layers.Layer, keras.layers.Layer]:
-        """See `WithNetworks.make_networks`."""
+        """See `LatentVariableModel.make_networks`."""
         encoder, decoder = networks.find(network, cls.LATENT, network_options)
         options = {"dtype": dtype, **network_options}
         return (
@@ -76,16 +80,19 @@ class Vae(VectorLatent, LatentVariableModel):
             decoder(image_shape, latent_size, params_channels, name="decoder", **options),
         )
 
+    @property
+    def networks(self) -> tuple[keras.layers.Layer, keras.layers.Layer]:
+        """`(encoder, decoder)`."""
+        return self.encoder, self.decoder
+
     def encode(self, x: TensorLike) -> tfd.Independent:
-        """See `VectorLatent.encode`."""
+        """See `LatentVariableModel.encode`."""
         self.check_images(x)
         outputs = tf.cast(self.encoder(x), tf.float32)
         loc, log_scale = tf.split(outputs, 2, axis=-1)
         return tfd.Independent(tfd.Normal(loc, tf.exp(log_scale)), reinterpreted_batch_ndims=1)
 
-    def infer(
-        self, x: TensorLike, noise_ids: tf.Tensor, check: Check = lambda tensor, name: tensor
-    ) -> Inference:
+    def infer(self, x: TensorLike, noise_ids: tf.Tensor, check: Check = unchecked) -> Inference:
         """See `LatentVariableModel.infer`."""
         posterior = self.encode(x)
         loc = check(posterior.distribution.loc, "posterior loc")
@@ -99,11 +106,11 @@ class Vae(VectorLatent, LatentVariableModel):
         )
 
     def decode_params(self, z: tf.Tensor) -> tf.Tensor:
-        """See `VectorLatent.decode_params`."""
+        """See `LatentVariableModel.decode_params`."""
         return self.decoder(z)
 
     def sample_prior(self, noise_ids: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
-        """See `VectorLatent.sample_prior`."""
+        """See `LatentVariableModel.sample_prior`."""
         return temperature * noise.normal(noise_ids, [self.latent_size])
 
     def log_importance_weights(

@@ -12,7 +12,7 @@ def test_names_are_the_public_modules():
 def test_every_extractor_is_found_by_its_module_and_made_from_a_path(name):
     cls = extractors.find(name)
     assert issubclass(cls, extractors.Extractor)
-    assert cls.__name__ == plugins.camel_case(name)
+    assert cls.__name__.lower() == name.replace("_", "")
     assert cls.plugin_name() == name
     assert plugins.options(cls)["path"] is None
 

@@ -25,7 +25,7 @@ def find(name: str) -> type[Extractor]:
     if name not in names():
         raise ValueError(f"unknown extractor {name!r}; known: {', '.join(names())}")
     module = importlib.import_module(f"{__name__}.{name}")
-    return getattr(module, plugins.camel_case(name))
+    return plugins.class_of(module)
 
 
 __all__ = ["Extractor", "find", "names"]
