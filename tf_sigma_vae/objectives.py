@@ -149,7 +149,9 @@ def scale_to_beta(scale: float, written_loss: str, num_dims: int) -> float:
     return scale**2 / _variance_per_beta(written_loss, num_dims)
 
 
-def free_bits(rate_groups: tf.Tensor, batch_mean: tf.Tensor, minimum: float) -> tf.Tensor:
+def free_bits(
+    rate_groups: tf.Tensor, batch_mean: tf.Tensor, minimum: float | tf.Tensor
+) -> tf.Tensor:
     """Rate for the objective when each group is granted `minimum` nats for free.
 
     `sum_g max(minimum, mean over the batch of KL_g)`, written per example: a group whose batch mean
@@ -166,5 +168,5 @@ def free_bits(rate_groups: tf.Tensor, batch_mean: tf.Tensor, minimum: float) -> 
     Source: Kingma et al. 2016, Eq. 15.
     """
     free = tf.stop_gradient(batch_mean) < minimum
-    granted = tf.constant(minimum, rate_groups.dtype)
+    granted = tf.cast(minimum, rate_groups.dtype)
     return tf.reduce_sum(tf.where(free, granted, rate_groups), axis=1)

@@ -66,7 +66,7 @@ def test_a_likelihood_of_grey_levels_refuses_values_between_them():
     between[2, 1, 3, 0] = 100.5 / 255.0
     model.fit(exact, verbose=0)
     message = "images must hold grey levels k / 255"
-    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+    with pytest.raises(ValueError, match=message):
         model.fit(between, verbose=0)
     assert np.all(np.isfinite(_compiled()(between).distortion))
 
@@ -75,7 +75,7 @@ def test_a_likelihood_of_grey_levels_refuses_values_between_them():
 def test_one_value_out_of_range_is_refused(value, compiled):
     x = images(4)
     x[2, 1, 3, 0] = value
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"images must lie in \[0, 1\]"):
+    with pytest.raises(ValueError, match=rf"^images must lie in \[0, 1\].*; found {value}$"):
         compiled.fit(x, verbose=0)
 
 
@@ -89,7 +89,7 @@ def test_data_of_any_range_fit_a_linear_mean():
 @untraced
 def test_calibrate_refuses_bad_images_of_an_uncompiled_model():
     model = tiny_vae("gaussian_optimal")
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"images must lie in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"^images must lie in \[0, 1\].*"):
         model.calibrate(2.0 + images(4))
     with pytest.raises(ValueError, match="images must be floats, got uint8"):
         model.calibrate(np.zeros((4, *IMAGE_SHAPE), np.uint8))

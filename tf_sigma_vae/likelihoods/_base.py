@@ -46,6 +46,12 @@ class Likelihood(keras.layers.Layer):
         """Channels that the decoder must emit for an image of `channels` channels."""
         raise NotImplementedError(f"{type(self).__name__}.params_channels")
 
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Shape of a draw, `[B, H, W, C]`, for `params` `[B, H, W, P]`."""
+        emitted = input_shape[-1] or 0
+        fitting = (c for c in range(1, emitted + 1) if self.params_channels(c) == emitted)
+        return (*input_shape[:-1], next(fitting, None))
+
     def distribution(
         self, params: tf.Tensor, x: TensorLike | None = None, training: bool = False
     ) -> tfd.Distribution:

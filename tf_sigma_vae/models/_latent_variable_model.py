@@ -13,7 +13,7 @@ Source: Rybkin et al. 2021, Eq. 3 and 4.
 import math
 import numbers
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import keras
@@ -29,10 +29,23 @@ from tf_sigma_vae.models import _serving
 from tf_sigma_vae.models._clip_likelihood import ClipLikelihood
 from tf_sigma_vae.models._images import require_grey_levels, require_images
 from tf_sigma_vae.models._output import Inference, Output
-from tf_sigma_vae.models._own_objective import OwnObjective, named_likelihood
+from tf_sigma_vae.models._own_objective import (
+    OwnObjective,
+    Tracker,
+    batches_of,
+    named_likelihood,
+    said_plainly,
+)
 from tf_sigma_vae.replicas import global_count, is_collecting, replica_sum
 
-OF_EXAMPLES = ("elbo", "rate", "distortion", "bits_per_dim", "log_scale")
+OF_EXAMPLES = {
+    "elbo": "max",
+    "rate": None,
+    "distortion": "min",
+    "bits_per_dim": "min",
+    "log_scale": None,
+}
+"""Metrics, and which way is better: see `Tracker`."""
 OF_UPDATES = ("skip_rate", "gradient_norm")
 """Of training steps alone, and only with an optimizer that skips updates."""
 CALIBRATED_AT_ONCE = 128
@@ -45,6 +58,30 @@ Check = Callable[[tf.Tensor, str], tf.Tensor]
 def unchecked(tensor: tf.Tensor, name: str) -> tf.Tensor:
     """The tensor, whatever it holds: the `Check` outside of training."""
     return tensor
+
+
+class SettableNumber:
+    """A number that graphs read anew in each step, so that a callback can change it.
+
+    No part of the weights: files hold it in the configuration of the model.
+
+    Attributes:
+      given: The number as it was given, a Python float.
+    """
+
+    def __init__(self, value: float) -> None:
+        self.given = float(value)
+        # Created in the scope of the strategy, as the model is: each replica has a copy.
+        self._variable = tf.Variable(self.given, trainable=False, dtype=tf.float32)
+
+    def set(self, value: float) -> None:
+        """Changes it, outside of graphs."""
+        self.given = float(value)
+        self._variable.assign(self.given)
+
+    def value(self) -> float | tf.Tensor:
+        """The Python number; in a graph the tensor."""
+        return self.given if tf.executing_eagerly() else tf.convert_to_tensor(self._variable)
 
 
 class LatentVariableModel(OwnObjective):
@@ -96,14 +133,14 @@ class LatentVariableModel(OwnObjective):
           ValueError: On an impossible shape or size, a negative number, or an unknown name.
         """
         super().__init__(**kwargs)
-        given = {"beta": beta, "rate_warmup_steps": rate_warmup_steps, "free_bits": free_bits}
-        for name, value in given.items():
-            if not value >= 0:
-                raise ValueError(f"{name} must not be negative, got {value!r}")
-        self.beta, self.free_bits = float(beta), float(free_bits)
+        for name, value in (("beta", beta), ("free_bits", free_bits)):
+            _require_not_negative(name, value)
+        _require_not_negative("rate_warmup_steps", rate_warmup_steps)
+        self._beta, self._free_bits = SettableNumber(beta), SettableNumber(free_bits)
         self.rate_warmup_steps, self.seed = int(rate_warmup_steps), int(seed)
         self.check_finite = bool(check_finite)
-        self._trackers = {name: keras.metrics.Mean(name=name) for name in OF_EXAMPLES + OF_UPDATES}
+        self._trackers = {name: Tracker(name, better) for name, better in OF_EXAMPLES.items()}
+        self._trackers |= {name: Tracker(name) for name in OF_UPDATES}
         self.image_shape = tuple(int(size) for size in image_shape)
         if len(self.image_shape) != 3 or min(self.image_shape) < 1:
             raise ValueError(f"image_shape must be (H, W, C), got {tuple(image_shape)}")
@@ -221,6 +258,37 @@ class LatentVariableModel(OwnObjective):
 
     # -- the objective
 
+    @property
+    def beta(self) -> float | tf.Tensor:
+        """Weight of the rate against the likelihood; what is set acts at the next step.
+
+        A number; in a graph the tensor of it.
+        """
+        return self._beta.value()
+
+    @beta.setter
+    def beta(self, value: float) -> None:
+        _require_not_negative("beta", value)
+        self._beta.set(value)
+
+    @property
+    def free_bits(self) -> float | tf.Tensor:
+        """Nats granted to each group of the rate; what is set acts at the next step."""
+        return self._free_bits.value()
+
+    @free_bits.setter
+    def free_bits(self, value: float) -> None:
+        _require_not_negative("free_bits", value)
+        had_some = self.grants_free_bits
+        self._free_bits.set(value)
+        if self.grants_free_bits != had_some:
+            self.forget_graphs()
+
+    @property
+    def grants_free_bits(self) -> bool:
+        """Whether there are free bits: without them a graph leaves out what they take."""
+        return self._free_bits.given > 0
+
     def call(self, x: TensorLike, training: bool = False) -> Output:
         """Encodes, samples, decodes and scores examples.
 
@@ -253,17 +321,25 @@ class LatentVariableModel(OwnObjective):
     def rate_weight(self) -> tf.Tensor:
         """Weight of the rate at this step: beta, after a linear warm-up from 0."""
         if self.rate_warmup_steps == 0 or self.optimizer is None:
-            return tf.constant(self.beta)
+            return tf.convert_to_tensor(self.beta)
         progress = tf.cast(self.optimizer.iterations, tf.float32) / self.rate_warmup_steps
         return self.beta * tf.minimum(progress, 1.0)
 
     def objective_rate(self, output: Output) -> tf.Tensor:
         """The rate that the objective charges, `[B]`, nats: with the free bits granted."""
-        if self.free_bits == 0:
+        if not self.grants_free_bits:
             return output.rate
         total = replica_sum(tf.reduce_sum(tf.stop_gradient(output.rate_groups), axis=0))
         mean = total / global_count(tf.shape(output.rate)[0])
         return objectives.free_bits(output.rate_groups, mean, self.free_bits)
+
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.fit`; `sample_weight` needs no `y`."""
+        return super().fit(x, _beside_weights(x, y, kwargs), *args, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.evaluate`; `sample_weight` needs no `y`."""
+        return super().evaluate(x, _beside_weights(x, y, kwargs), *args, **kwargs)
 
     def compute_loss(
         self,
@@ -286,21 +362,20 @@ class LatentVariableModel(OwnObjective):
           training: Whether this is a training step.
 
         Returns:
-          Scalar, nats.
+          Scalar, nats, with the regularization losses of custom networks.
 
         Raises:
           ValueError: If weights are given in training with an analytic likelihood.
         """
         assert y_pred is not None  # Keras's signature has a default, and its steps give it.
         per_example = y_pred.distortion + self.rate_weight() * self.objective_rate(y_pred)
-        return self.finite(
-            self.mean_over_global_batch(per_example, sample_weight, training), "loss"
-        )
+        loss = self.mean_over_global_batch(per_example, sample_weight, training)
+        return self.finite(loss + self.share_of_penalties(tf.shape(per_example)[0]), "loss")
 
     @property
     def needs_whole_batch(self) -> bool:
         """See `OwnObjective`: free bits are granted by the mean rates of the batch."""
-        return super().needs_whole_batch or self.free_bits > 0
+        return super().needs_whole_batch or self.grants_free_bits
 
     # -- metrics
 
@@ -337,7 +412,8 @@ class LatentVariableModel(OwnObjective):
         if self.likelihood.measure is None:
             del results["bits_per_dim"]
         # Those are of training steps alone, which add them.
-        return {name: result for name, result in results.items() if name not in OF_UPDATES}
+        results = {name: result for name, result in results.items() if name not in OF_UPDATES}
+        return results | self.penalty_metric()
 
     def track_update(self, is_skipped: tf.Tensor, norm: tf.Tensor) -> dict[str, tf.Tensor]:
         """See `OwnObjective.track_update`."""
@@ -461,7 +537,7 @@ class LatentVariableModel(OwnObjective):
     # -- calibration
 
     def calibrate(
-        self, dataset: tf.data.Dataset | np.ndarray, step: int | None = None
+        self, dataset: Iterable[Any] | np.ndarray, step: int | None = None
     ) -> dict[str, object]:
         """Sets the stored scale of an analytic likelihood from the training set, exactly.
 
@@ -469,32 +545,32 @@ class LatentVariableModel(OwnObjective):
         float64. For other likelihoods there is nothing to do.
 
         Args:
-          dataset: `tf.data.Dataset` of batches `[B, H, W, C]` (or tuples that start with them), or
-            an array `[N, H, W, C]`; of clips `[B, T, H, W, C]`, all of one length.
+          dataset: Batches `[B, H, W, C]`, or tuples that start with them: a `tf.data.Dataset`, a
+            `PyDataset`, a generator or a list. Or an array `[N, H, W, C]`. Clips are
+            `[B, T, H, W, C]`, all of one length.
           step: Training step to note as provenance; that of the optimizer by default.
 
         Returns:
           `likelihood.provenance()`.
 
         Raises:
-          ValueError: If the dataset is empty, or an image not in range.
+          ValueError: If the dataset is empty or nothing to iterate over, or an image not in range.
 
         Source: Rybkin et al. 2021, Sec. 4 (the variance over the training data).
         """
         if self.likelihood.needs_calibration:
-            if not isinstance(dataset, tf.data.Dataset):
-                # Of images; a clip is several.
-                images = dataset.shape[1] if self.of_videos else 1
-                dataset = tf.data.Dataset.from_tensor_slices(dataset)
-                dataset = dataset.batch(max(1, CALIBRATED_AT_ONCE // images))
+            # Of images; a clip is several.
+            images = getattr(dataset, "shape", (1, 1))[1] if self.of_videos else 1
+            batches = batches_of(dataset, max(1, CALIBRATED_AT_ONCE // images))
             statistic = rows.over_replicas(
                 self.distribute_strategy, self._calibration_statistic, equal_shares=True
             )
             statistics: list[np.ndarray] = []
             num_dims: int | tf.Tensor = 1
-            for batch in dataset:
-                x = batch[0] if isinstance(batch, tuple) else batch
-                found = statistic(x).numpy()
+            for batch in batches:
+                x = tf.convert_to_tensor(batch[0] if isinstance(batch, tuple) else batch)
+                with said_plainly():
+                    found = statistic(x).numpy()
                 statistics.append(found.ravel())
                 # A clip whose frames have scales of their own gives a number for each.
                 num_dims = self.num_dims(x) // math.prod(found.shape[1:])
@@ -508,6 +584,11 @@ class LatentVariableModel(OwnObjective):
         return self.target_likelihood.calibration_statistic(found.params, self.targets(x))
 
     # -- files
+
+    def summary(self, *args: Any, print_fn: Callable[[str], Any] = print, **kwargs: Any) -> None:
+        """As `keras.Model.summary`, and the shape of the latent."""
+        super().summary(*args, print_fn=print_fn, **kwargs)
+        print_fn(f" Latent z: {(None, self.latent_size)}")
 
     def networks_given(
         self, network: str | Sequence[keras.layers.Layer], names: tuple[str, str], **options: Any
@@ -541,6 +622,7 @@ class LatentVariableModel(OwnObjective):
                 layer.build((None, *shape))
         channels = self.likelihood.params_channels(self.image_shape[-1])
         self.likelihood.ensure_built((None, *self.image_shape[:-1], channels))
+        self.track_penalties()
         self.built = True
 
     def get_config(self) -> dict[str, Any]:
@@ -588,3 +670,15 @@ def require_temperature(value: float) -> None:
     """
     if not 0.0 <= value < math.inf:
         raise ValueError(f"temperature must be a number from 0, got {value!r}")
+
+
+def _beside_weights(x: Any, y: Any, given: Mapping[str, Any]) -> Any:
+    """The targets; where weights are given without any, zeros: Keras would drop the weights."""
+    if y is None and given.get("sample_weight") is not None:
+        return np.zeros(len(x), np.float32)
+    return y
+
+
+def _require_not_negative(name: str, value: float) -> None:
+    if not value >= 0:
+        raise ValueError(f"{name} must not be negative, got {value!r}")

@@ -17,11 +17,13 @@ parts of it by counts that are not theirs where a batch splits unevenly.
 With several workers a step returns the loss alone; the metrics are read once an epoch.
 """
 
+import contextlib
 import math
 import os
+import re
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -38,11 +40,30 @@ from tf_sigma_vae.replicas import (
     WholeBatch,
     global_count,
     host_value,
+    is_collecting,
     num_workers,
 )
 
 _Batch = tuple[Any, Any, tf.Tensor | None]
 """x, y and the weights of the examples; y may be None."""
+
+_CHECKED = re.compile(r"((?:images|clips) must .*?)(?:\] \[|\n|$)|(non-finite [^\n]*)")
+"""The sentence of a check within a graph, up to its closing bracket or the end of its line."""
+_VALUE = re.compile(r"\[x \S* ?= ?\] \[([^]]+)\]")
+"""The value that failed, as TensorFlow adds it."""
+
+
+class Tracker(keras.metrics.Mean):
+    """Mean of a metric.
+
+    Args:
+      name: Name of the metric.
+      better: `"max"` or `"min"`, the `mode` of callbacks that watch it; None if neither is better.
+    """
+
+    def __init__(self, name: str, better: str | None = None) -> None:
+        super().__init__(name=name)
+        self.better = better
 
 
 class OwnObjective(keras.Model):
@@ -71,6 +92,7 @@ class OwnObjective(keras.Model):
         self.gradient_accumulation_steps = require_num_parts(gradient_accumulation_steps)
         # Keras sets the attribute in `compile`, and a model is used before too.
         self.optimizer: Any = None
+        self._penalty: Tracker | None = None
 
     @property
     def needs_whole_batch(self) -> bool:
@@ -130,6 +152,33 @@ class OwnObjective(keras.Model):
         given = keras.saving.deserialize_keras_object(config)
         self.compile(**{name: value for name, value in given.items() if value is not None})
         self.optimizer.build(self.trainable_variables)
+
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """As `keras.Model.fit`; callbacks that watch a metric know which way it gets better.
+
+        Raises:
+          ValueError: On examples out of range, in one sentence.
+          tf.errors.InvalidArgumentError: On a tensor that is not finite, named in one sentence.
+        """
+        better = {m.name: m.better for m in self.metrics if isinstance(m, Tracker) and m.better}
+        callbacks = kwargs.get("callbacks") or []
+        for callback in callbacks if isinstance(callbacks, list | tuple) else [callbacks]:
+            # Keras finds the direction of what `compile` was given, and of no metric of a model.
+            watched = getattr(callback, "monitor", "").removeprefix("val_")
+            if getattr(callback, "mode", None) == "auto" and watched in better:
+                callback.mode = better[watched]
+        with said_plainly():
+            return super().fit(*args, **kwargs)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.evaluate`; raises what `fit` does."""
+        with said_plainly():
+            return super().evaluate(*args, **kwargs)
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.predict`; raises what `fit` does."""
+        with said_plainly():
+            return super().predict(*args, **kwargs)
 
     def make_test_function(self, force: bool = False) -> Callable[..., Any]:
         """Keras hook of `evaluate`; an analytic likelihood must hold a scale by then."""
@@ -207,6 +256,36 @@ class OwnObjective(keras.Model):
                 )
             per_example *= tf.cast(tf.reshape(sample_weight, [-1]), tf.float32)
         return tf.reduce_sum(per_example) / global_count(tf.shape(per_example)[0])
+
+    def share_of_penalties(self, num_examples: tf.Tensor) -> tf.Tensor:
+        """What these examples add to the regularization losses of the layers, a scalar.
+
+        Every replica and part of a batch has the whole penalty, and their losses are summed.
+        """
+        if not self.losses:
+            return tf.zeros([])
+        penalty = tf.add_n([tf.cast(tf.reduce_sum(one), tf.float32) for one in self.losses])
+        if self._penalty is not None and not is_collecting():
+            self._penalty.update_state(penalty)
+        return penalty * tf.cast(num_examples, tf.float32) / global_count(num_examples)
+
+    def penalty_metric(self) -> dict[str, tf.Tensor]:
+        """`regularization`, the mean of what the weights of layers add to the loss, if they do."""
+        return {} if self._penalty is None else {"regularization": self._penalty.result()}
+
+    def track_penalties(self) -> None:
+        """Adds the metric `regularization` where layers have regularizers; once they are built."""
+        if self.losses and self._penalty is None:
+            self._penalty = Tracker("regularization")
+
+    def forget_graphs(self) -> None:
+        """Lets the next step of `fit` and `evaluate` be traced anew."""
+        if self.optimizer is not None:
+            self._refuse_accumulating(self.optimizer)
+        if getattr(self, "train_function", None) is not None:
+            self.make_train_function(force=True)
+        if getattr(self, "test_function", None) is not None:
+            self.make_test_function(force=True)
 
     def store_scale(
         self, statistics: Sequence[np.ndarray], num_dims: int, step: int | None = None
@@ -394,6 +473,50 @@ class OwnObjective(keras.Model):
         """Variables that the networks change in a forward pass: seeds, moving averages."""
         networks = [layer for layer in self.layers if layer is not self.likelihood]
         return [v for layer in networks for v in layer.non_trainable_variables]
+
+
+@contextlib.contextmanager
+def said_plainly() -> Iterator[None]:
+    """Ends a failed check of values with its sentence, and not with a page of the graph's."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        message = str(error)
+        checked = _CHECKED.search(message)
+        if checked is None:
+            raise
+        wrong_input, non_finite = checked.groups()
+        # A tensor that is not finite may have many causes: callers tell it from a wrong input.
+        if non_finite:
+            raise tf.errors.InvalidArgumentError(None, None, non_finite) from None
+        value = _VALUE.search(message)
+        found = f"; found {value.group(1)}" if value else ""
+        raise ValueError(f"{wrong_input}{found}") from None
+
+
+def batches_of(dataset: Any, batch_size: int, what: str = "images") -> Iterable[Any]:
+    """The batches of what `fit` would take as its dataset.
+
+    Args:
+      dataset: `tf.data.Dataset`, `keras.utils.PyDataset`, generator or list of batches; or an array
+        (or a tuple of arrays) of all examples.
+      batch_size: Examples in a batch that is cut from an array.
+      what: What the examples are, for the message.
+
+    Raises:
+      ValueError: If it is none of these.
+    """
+    if isinstance(dataset, keras.utils.PyDataset):
+        return (dataset[index] for index in range(len(dataset)))
+    first = dataset[0] if isinstance(dataset, tuple) else dataset
+    if hasattr(first, "shape"):
+        return tf.data.Dataset.from_tensor_slices(dataset).batch(batch_size)
+    if isinstance(dataset, Iterable):
+        return dataset
+    raise ValueError(
+        f"the dataset must be an array or batches of {what} (a tf.data.Dataset, a PyDataset, a "
+        f"generator or a list), got {dataset!r}"
+    )
 
 
 def named_likelihood(likelihood: str | Likelihood) -> Likelihood:

@@ -21,8 +21,14 @@ from tf_sigma_vae import rows
 from tf_sigma_vae.likelihoods import Likelihood
 from tf_sigma_vae.models import _serving
 from tf_sigma_vae.models._images import require_grey_levels, require_images
-from tf_sigma_vae.models._own_objective import OwnObjective, named_likelihood
-from tf_sigma_vae.replicas import global_count, is_collecting
+from tf_sigma_vae.models._own_objective import (
+    OwnObjective,
+    Tracker,
+    batches_of,
+    named_likelihood,
+    said_plainly,
+)
+from tf_sigma_vae.replicas import is_collecting
 
 BATCH_SIZE = 128
 """Of calibration from arrays; it changes the speed alone."""
@@ -61,7 +67,7 @@ class WithLikelihood(OwnObjective):
         """
         super().__init__(gradient_accumulation_steps, **kwargs)
         self.backbone, self.likelihood = backbone, named_likelihood(likelihood)
-        self._trackers = {name: keras.metrics.Mean(name=name) for name in ("nll", "log_scale")}
+        self._trackers = {"nll": Tracker("nll", "min"), "log_scale": Tracker("log_scale")}
         # A model without a known input is built by its first batch.
         if getattr(backbone, "inputs", None):
             self.build(backbone.input_shape)
@@ -76,6 +82,7 @@ class WithLikelihood(OwnObjective):
         self.params_shape = tuple(shape)
         self.inputs_shape = (None, *input_shape[1:])
         self.likelihood.ensure_built(self.params_shape)
+        self.track_penalties()
         self.built = True
 
     def call(self, x: TensorLike, training: bool = False) -> tf.Tensor | tfd.Distribution:
@@ -118,12 +125,7 @@ class WithLikelihood(OwnObjective):
         if not is_collecting():
             self._track(nll, likelihood, sample_weight)
         loss = self.mean_over_global_batch(nll, sample_weight, training)
-        # Every replica and part has the whole penalty, and they are summed.
-        num_examples = tf.shape(nll)[0]
-        share = tf.cast(num_examples, tf.float32) / global_count(num_examples)
-        for penalty in self.losses:
-            loss += share * tf.cast(tf.reduce_sum(penalty), tf.float32)
-        return loss
+        return loss + self.share_of_penalties(tf.shape(nll)[0])
 
     def _track(
         self, nll: tf.Tensor, likelihood: tfd.Distribution, sample_weight: tf.Tensor | None
@@ -171,7 +173,7 @@ class WithLikelihood(OwnObjective):
         results |= {name: tracker.result() for name, tracker in self._trackers.items()}
         if not self.likelihood.has_scale:
             del results["log_scale"]
-        return results
+        return results | self.penalty_metric()
 
     def predict_step(self, data: Any) -> tf.Tensor:
         """The mean of p(y|x), for `predict`."""
@@ -179,12 +181,13 @@ class WithLikelihood(OwnObjective):
         return self(x, training=False).mean()
 
     def calibrate(
-        self, x: tf.data.Dataset | np.ndarray, y: np.ndarray | None = None, step: int | None = None
+        self, x: Any, y: np.ndarray | None = None, step: int | None = None
     ) -> dict[str, object]:
         """Sets the stored scale of an analytic likelihood from the training set, exactly.
 
         Args:
-          x: Inputs, or a `tf.data.Dataset` of batches of pairs `(x, y)`.
+          x: Inputs, or batches of pairs `(x, y)`: a `tf.data.Dataset`, a `PyDataset`, a generator
+            or a list.
           y: Targets `[N, ..., C]`, unless `x` holds them.
           step: Training step to note as provenance; that of the optimizer by default.
 
@@ -192,15 +195,15 @@ class WithLikelihood(OwnObjective):
           `likelihood.provenance()`.
         """
         if self.likelihood.needs_calibration:
-            if isinstance(x, tf.data.Dataset):
-                batches = x
-            else:
-                batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH_SIZE)
+            given = x if y is None else (x, y)
             statistic = rows.over_replicas(
                 self.distribute_strategy, self._calibration_statistic, equal_shares=True
             )
-            statistics = [statistic(*batch[:2]).numpy() for batch in batches]
-            num_dims = math.prod(batches.element_spec[1].shape[1:])
+            statistics, num_dims = [], 1
+            for inputs, targets, *_ in batches_of(given, BATCH_SIZE, "pairs (x, y)"):
+                with said_plainly():
+                    statistics.append(statistic(inputs, tf.convert_to_tensor(targets)).numpy())
+                num_dims = math.prod(targets.shape[1:])
             self.store_scale(statistics, num_dims, step)
         return self.likelihood.provenance()
 

@@ -46,6 +46,7 @@ from tf_sigma_vae.models._latent_variable_model import (
 )
 from tf_sigma_vae.models._levels import Levels, check_options, copies
 from tf_sigma_vae.models._output import Inference, Output
+from tf_sigma_vae.models._own_objective import Tracker
 
 _PRIOR_STREAM = 1
 """Of the draws from p below those from q."""
@@ -132,7 +133,7 @@ class HierarchicalVAE(LatentVariableModel):
         self._levels = Levels(*self.networks, self.merge, self.log_scale_bound)
         for level in range(self.num_levels):
             name = _rate_name(level)
-            self._trackers[name] = keras.metrics.Mean(name=name)
+            self._trackers[name] = Tracker(name)
         super().build(input_shape)
 
     def _check_networks(self) -> None:

@@ -43,6 +43,7 @@ from tf_sigma_vae.models._latent_variable_model import (
     unchecked,
 )
 from tf_sigma_vae.models._output import Inference, Output
+from tf_sigma_vae.models._own_objective import Tracker
 from tf_sigma_vae.models._recurrent import StackedLstm, State
 from tf_sigma_vae.models._signatures import Function
 
@@ -163,7 +164,8 @@ class SequenceVAE(LatentVariableModel):
                 layer.build((None, *shape))
         channels = self.likelihood.params_channels(self.image_shape[-1])
         self.likelihood.ensure_built((None, None, *self.image_shape[:-1], channels))
-        self._trackers["elbo_per_frame"] = keras.metrics.Mean(name="elbo_per_frame")
+        self._trackers["elbo_per_frame"] = Tracker("elbo_per_frame", "max")
+        self.track_penalties()
         self.built = True
 
     # -- clips

@@ -61,6 +61,29 @@ class VAE(LatentVariableModel):
         super().__init__(image_shape, latent_size, likelihood, network, network_options, **kwargs)
         self.encoder, self.decoder = self.networks_given(network, ("encoder", "decoder"))
         self.build((None, *self.image_shape))
+        if self.network == "custom":
+            self._require_widths()
+
+    def _require_widths(self) -> None:
+        """Checks layers of one's own.
+
+        Raises:
+          ValueError: Naming the one whose output has another shape than it must have.
+        """
+        channels = self.likelihood.params_channels(self.image_shape[-1])
+        wanted = (
+            ("encoder", self.encoder, self.image_shape, (2 * self.latent_size,)),
+            ("decoder", self.decoder, (self.latent_size,), (*self.image_shape[:-1], channels)),
+        )
+        for name, layer, given, needed in wanted:
+            # Not by compute_output_shape, which many layers of one's own do not have.
+            found = layer(tf.zeros((1, *given))).shape
+            if found != (1, *needed):
+                raise ValueError(
+                    f"the {name} must give {('B', *needed)} of {('B', *given)}, for latent_size "
+                    f"{self.latent_size} and {type(self.likelihood).__name__}; this one gives "
+                    f"{('B', *found[1:])}"
+                )
 
     @classmethod
     def make_networks(

@@ -324,7 +324,4 @@ def _explained(
             f"training stopped at {step}: {what}. {checkpoints.last_good}. "
             "Try a lower learning_rate, clip_norm, skip_norm, or a longer warm-up"
         )
-    if "images must" in message:
-        start = message.index("images must")
-        return ValueError(message[start:].split("\n")[0])
     return error
