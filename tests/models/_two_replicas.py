@@ -60,7 +60,12 @@ def _trained(case, is_replicated):
     x = _examples(GLOBAL_BATCH_SIZE + 1)
     given = (x, x[::-1]) if name == "with_likelihood" else x
     dataset = tf.data.Dataset.from_tensor_slices(given).batch(GLOBAL_BATCH_SIZE)
-    history = model.fit(dataset, epochs=2, shuffle=False, verbose=0).history
+    given = {"epochs": 2, "shuffle": False, "verbose": 0}
+    if hasattr(model, "beta"):
+        # Each replica must see what a callback sets.
+        anneal = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: setattr(model, "beta", 2.0))
+        given["callbacks"] = [anneal]
+    history = model.fit(dataset, **given).history
     if in_parts:
         held_out = tf.data.Dataset.from_tensor_slices(_examples(4 + 1)).batch(4)
         evaluated = model.evaluate(held_out, verbose=0, return_dict=True)
