@@ -37,6 +37,7 @@ from tf_sigma_vae import (
     models,
     networks,
     objectives,
+    testing,
     training,
 )
 from tf_sigma_vae.models import load
@@ -51,5 +52,6 @@ __all__ = [
     "models",
     "networks",
     "objectives",
+    "testing",
     "training",
 ]

@@ -3,10 +3,17 @@
 A plug-in is a public module of one of the plug-in packages (`data`, `likelihoods`, `networks`,
 `models`); a leading underscore marks a module that is not one. There is no registry to edit: a
 new file is found by its name.
+
+Another package adds plug-ins by entry points, each a module laid out as those here, or a class:
+
+    [project.entry-points."tf_sigma_vae.likelihoods"]
+    laplace = "their_package.laplace:Laplace"
 """
 
 import difflib
+import functools
 import importlib
+import importlib.metadata
 import inspect
 import pkgutil
 import types
@@ -29,7 +36,16 @@ def names(kind: str) -> list[str]:
       kind: One of `KINDS`, which is the name of the package that holds the plug-ins.
 
     Returns:
-      The public module names of the package.
+      The public module names of the package, and the entry points of installed packages.
+
+    Raises:
+      ValueError: If there is no such kind.
+    """
+    return sorted({*own_names(kind), *_entry_points(kind)})
+
+
+def own_names(kind: str) -> list[str]:
+    """Sorted names of the plug-ins of this package.
 
     Raises:
       ValueError: If there is no such kind.
@@ -38,6 +54,44 @@ def names(kind: str) -> list[str]:
         raise ValueError(f"unknown kind of plug-in {kind!r}; the kinds are {sorted(KINDS)}")
     package = importlib.import_module(f"{PACKAGE}.{kind}")
     return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name[0] != "_")
+
+
+@functools.cache
+def _entry_points(kind: str) -> dict[str, importlib.metadata.EntryPoint]:
+    """The plug-ins of other packages, by name."""
+    found = importlib.metadata.entry_points(group=f"{PACKAGE}.{kind}")
+    return {point.name: point for point in found}
+
+
+def _loaded(kind: str, name: str) -> Any:
+    """What an entry point names: a module or a class.
+
+    Raises:
+      ValueError: If it has the name of a plug-in of this package, or cannot be imported.
+    """
+    point = _entry_points(kind)[name]
+    of_package = "" if point.dist is None else f" of the package {point.dist.name}"
+    if name in own_names(kind):
+        raise ValueError(
+            f"two plug-ins are called {name!r}, one{of_package}: remove that package, or ask its "
+            "authors for another name"
+        )
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"the {KINDS[kind]} {name!r}{of_package} cannot be imported: {error}"
+        ) from error
+
+
+def import_others(kind: str) -> None:
+    """Imports the plug-ins of other packages, so that files that hold their classes can be read.
+
+    Raises:
+      ValueError: If one cannot be imported.
+    """
+    for name in _entry_points(kind):
+        _loaded(kind, name)
 
 
 def find_module(kind: str, name: str) -> types.ModuleType:
@@ -51,7 +105,10 @@ def find_module(kind: str, name: str) -> types.ModuleType:
         close = difflib.get_close_matches(str(name), known, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise ValueError(f"unknown {KINDS[kind]} {name!r}; {hint}known: {', '.join(known)}")
-    return importlib.import_module(f"{PACKAGE}.{kind}.{name}")
+    if name not in _entry_points(kind):
+        return importlib.import_module(f"{PACKAGE}.{kind}.{name}")
+    found = _loaded(kind, name)
+    return importlib.import_module(found.__module__) if inspect.isclass(found) else found
 
 
 def find(kind: str, name: str) -> type[Any]:
@@ -60,7 +117,9 @@ def find(kind: str, name: str) -> type[Any]:
     Raises:
       ValueError: If the name is unknown; the message lists the known ones.
     """
-    return class_of(find_module(kind, name))
+    module = find_module(kind, name)
+    found = _loaded(kind, name) if name in _entry_points(kind) else module
+    return found if inspect.isclass(found) else class_of(found)
 
 
 def class_of(module: types.ModuleType) -> type[Any]:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -24,6 +25,13 @@ FLAGS = (
     f"--cluster_timeout={SECONDS}",
 )
 
+# The command of the environment that runs the tests, whatever folder that is in.
+ENVIRONMENT = {
+    "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}",
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+}
+
 pytestmark = pytest.mark.slow
 
 
@@ -34,7 +42,7 @@ class Launched:
         self._output = open(workdir.with_suffix(".log"), "w+b")  # noqa: SIM115
         self.process = subprocess.Popen(
             [ROOT / "launch" / "multi_worker_local.sh", "2", f"--workdir={workdir}", *FLAGS],
-            env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"},
+            env=os.environ | ENVIRONMENT,
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=self._output,

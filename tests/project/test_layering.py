@@ -17,7 +17,7 @@ LAYERS = (
     ("evaluation",),
     ("training",),
     ("build",),
-    ("data", "models"),
+    ("data", "models", "testing"),
     ("networks",),
     ("likelihoods", "objectives"),
     ("distributions",),

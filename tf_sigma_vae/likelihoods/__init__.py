@@ -13,8 +13,8 @@ if TYPE_CHECKING:
         """A class of the loop below, which a type checker does not run."""
 
 
-# Every plug-in is imported, so that saved models load after `import tf_sigma_vae` alone.
-for _name in plugins.names("likelihoods"):
+# Every one is imported, so that saved models load after `import tf_sigma_vae` alone.
+for _name in plugins.own_names("likelihoods"):
     _class = plugins.find("likelihoods", _name)
     globals()[_class.__name__] = _class
     __all__ += [_class.__name__]

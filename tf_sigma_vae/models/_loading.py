@@ -5,6 +5,8 @@ import zipfile
 
 import keras
 
+from tf_sigma_vae import plugins
+
 MODEL_FILE = "model.keras"
 
 
@@ -19,7 +21,7 @@ def load(path: str) -> keras.Model:
 
     Raises:
       FileNotFoundError: If there is no such file; the message says what was looked for.
-      ValueError: If the file is damaged.
+      ValueError: If the file is damaged, or an installed plug-in cannot be imported.
     """
     path = os.fspath(path)
     file = os.path.join(path, MODEL_FILE) if os.path.isdir(path) else path
@@ -30,4 +32,7 @@ def load(path: str) -> keras.Model:
         )
     if not zipfile.is_zipfile(file):
         raise ValueError(f"{file!r} is damaged, or no .keras file: remove it and train again")
+    # Keras finds a class by its registered name, once its module has been imported.
+    for kind in ("likelihoods", "networks"):
+        plugins.import_others(kind)
     return keras.models.load_model(file)

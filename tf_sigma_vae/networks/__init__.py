@@ -24,7 +24,7 @@ LATENTS = {
 """Names of the layers of a network, by the latent that it is for."""
 
 # Every architecture is imported, so that saved models load after `import tf_sigma_vae` alone.
-__all__ = plugins.names("networks")
+__all__ = plugins.own_names("networks")
 for _name in __all__:
     globals()[_name] = plugins.find_module("networks", _name)
 
