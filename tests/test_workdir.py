@@ -173,3 +173,18 @@ def test_a_corrupt_configuration_is_named_and_left_alone(tmp_path, text):
         with pytest.raises(WorkdirError, match=f"'{file}' is corrupt: "):
             use(Workdir(tmp_path))
     assert contents(tmp_path) == {"config.json": text.encode()}
+
+
+def test_a_path_is_replaced_when_its_file_is_complete(tmp_path):
+    path = tmp_path / "model.keras"
+    path.write_text("old")
+    with workdir_lib.atomic_path(str(path)) as temporary:
+        assert temporary.endswith(".keras") and os.path.dirname(temporary) == str(tmp_path)
+        pathlib.Path(temporary).write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    with pytest.raises(KeyError), workdir_lib.atomic_path(str(path)) as temporary:
+        pathlib.Path(temporary).write_text("half")
+        raise KeyError
+    assert path.read_text() == "new"
+    assert [found.name for found in tmp_path.iterdir()] == ["model.keras"]

@@ -26,18 +26,28 @@ def write_atomically(path: str, text: str) -> None:
 
 @contextlib.contextmanager
 def atomic_file(path: str) -> Iterator[BinaryIO]:
-    """A file to write bytes to, so that a kill leaves either the old or the new content.
+    """A file to write bytes to; it takes the place of `path` as in `atomic_path`."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def atomic_path(path: str) -> Iterator[str]:
+    """A path to write a file to, so that a kill leaves either the old or the new content.
+
+    It ends as `path` does, for writers that choose a format by it.
 
     Raises:
       OSError: If the disk is full or not writable; the old content is intact then.
     """
-    folder = os.path.dirname(os.path.abspath(path))
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".tmp-")
+    folder, ending = os.path.dirname(os.path.abspath(path)), os.path.splitext(path)[1]
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".tmp-", suffix=ending)
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
+        yield temporary
+        with open(temporary, "rb") as file:
             os.fsync(file.fileno())
+        # A temporary file is its owner's alone; this one is for whoever can read the folder.
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:

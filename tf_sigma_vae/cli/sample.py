@@ -28,7 +28,7 @@ from tf_sigma_vae.evaluation import runs, samples, video_samples
 from tf_sigma_vae.likelihoods import NotCalibratedError
 from tf_sigma_vae.models import LatentVariableModel
 from tf_sigma_vae.models._latent_variable_model import require_temperature
-from tf_sigma_vae.workdir import WorkdirError
+from tf_sigma_vae.workdir import WorkdirError, atomic_path
 
 PROGRAM = "sigma-vae-sample"
 EXPECTED_ERRORS = (
@@ -198,10 +198,8 @@ def _write(path: str, content: bytes) -> None:
 def _save(write: Callable[[str], object], folder: str, name: str) -> str:
     """Lets a file be written, and puts it in its place when complete; returns its path."""
     path = os.path.join(folder, name)
-    # Renamed when complete, so that a viewer never sees half a picture.
-    temporary = os.path.join(folder, f".tmp-{name}")
-    write(temporary)
-    os.replace(temporary, path)
+    with atomic_path(path) as temporary:
+        write(temporary)
     return path
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import tqdm
 
+from tf_sigma_vae.workdir import atomic_path
+
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
@@ -124,13 +126,8 @@ def place(paths: list[pathlib.Path], folder: str) -> None:
         target = os.path.join(folder, path.name)
         if os.path.exists(target) and os.path.samefile(path, target):
             continue
-        partial = f"{target}.partial"
-        try:
-            shutil.copyfile(path, partial)
-            os.replace(partial, target)
-        finally:
-            if os.path.exists(partial):
-                os.remove(partial)
+        with atomic_path(target) as temporary:
+            shutil.copyfile(path, temporary)
 
 
 def listing(archives: list[Archive]) -> str:

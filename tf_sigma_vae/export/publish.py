@@ -39,7 +39,7 @@ _TEMPORARY = ".tmp-"
 _TRASH = ".trash-"
 # Exactly as made here, and by tempfile for the atomic write of a text file: what others left in the
 # folder is theirs.
-_TEMPORARY_NAME = re.compile(r"\.tmp-(.+-[0-9]+-[0-9a-f]{8}|[a-z0-9_]{8})")
+_TEMPORARY_NAME = re.compile(r"\.tmp-(.+-[0-9]+-[0-9a-f]{8}|[a-z0-9_]{8}(\.[a-z]+)?)")
 _TRASH_NAME = re.compile(r"\.trash-[0-9a-f]{8}")
 _SAVED_MODEL = "saved_model.pb"
 # The lock is held for a rename, or while leftovers are deleted.

@@ -12,6 +12,7 @@ Source: Rybkin et al. 2021, Sec. 4.
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow.types.experimental import TensorLike
@@ -58,23 +59,27 @@ class AnalyticScaleLikelihood(_gaussian.GaussianLikelihood):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Creates the stored statistics."""
-        stored = {"variance": "float32", "num_updates": "int64"}
-        stored |= {"calibration_examples": "int64", "calibration_step": "int64"}
+        self.variance = self._stored("variance")
+        self.num_updates = self._stored("num_updates", "int64")
+        self.calibration_examples = self._stored("calibration_examples", "int64")
+        self.calibration_step = self._stored("calibration_step", "int64")
         if self.per_image:
-            stored |= {"variance_square": "float32", "concentration": "float32"}
-            stored |= {"inverse_gamma_scale": "float32"}
-        for name, dtype in stored.items():
-            weight = self.add_weight(
-                name=name,
-                shape=(),
-                initializer="zeros",
-                dtype=dtype,
-                trainable=False,
-                autocast=False,
-                aggregation="only_first_replica",
-            )
-            setattr(self, name, weight)
+            self.variance_square = self._stored("variance_square")
+            self.concentration = self._stored("concentration")
+            self.inverse_gamma_scale = self._stored("inverse_gamma_scale")
         self.built = True
+
+    def _stored(self, name: str, dtype: str = "float32") -> keras.Variable:
+        """A statistic that training updates and files keep, a scalar."""
+        return self.add_weight(
+            name=name,
+            shape=(),
+            initializer="zeros",
+            dtype=dtype,
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+        )
 
     # -- the global batch
 

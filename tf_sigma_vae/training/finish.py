@@ -1,13 +1,11 @@
 """The end of a training: the final weights, the exact scale, and `model.keras`."""
 
-import os
-
 from tf_sigma_vae import data
 from tf_sigma_vae.config import Config
 from tf_sigma_vae.models import LatentVariableModel
 from tf_sigma_vae.training import agreement, batches, optimizer
 from tf_sigma_vae.training.checkpoints import Checkpoints
-from tf_sigma_vae.workdir import Workdir
+from tf_sigma_vae.workdir import Workdir, atomic_path
 
 
 def finish(
@@ -35,9 +33,8 @@ def finish(
         say("calibrating the scale on the training set ...")
         say(f"scale: {model.calibrate(batches.in_order(config, splits.train))}")
     if checkpoints.writes:
-        partial = os.path.join(files.path, ".partial-model.keras")
-        model.save(partial)
-        os.replace(partial, files.model_file)
+        with atomic_path(files.model_file) as temporary:
+            model.save(temporary)
         print(f"wrote {files.model_file}")
     # The chief's process serves the others: none may leave before the rest is done.
     agreement.wait_for_all(model.distribute_strategy)
