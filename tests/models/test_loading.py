@@ -95,6 +95,7 @@ def restored(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.bfloat16
 @pytest.mark.parametrize("name", FRESH)
 def test_saved_model_is_the_same_in_a_fresh_process(name, restored):
     require_same(restored[name], trained(name), images(BATCH, SHAPE, seed=3))
