@@ -100,14 +100,7 @@ def find_module(kind: str, name: str) -> types.ModuleType:
     Raises:
       ValueError: If the name is unknown; the message lists the known ones.
     """
-    known = names(kind)
-    if name not in known:
-        close = difflib.get_close_matches(str(name), known, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ValueError(f"unknown {KINDS[kind]} {name!r}; {hint}known: {', '.join(known)}")
-    if name not in _entry_points(kind):
-        return importlib.import_module(f"{PACKAGE}.{kind}.{name}")
-    found = _loaded(kind, name)
+    found = _found(kind, name)
     return importlib.import_module(found.__module__) if inspect.isclass(found) else found
 
 
@@ -117,9 +110,20 @@ def find(kind: str, name: str) -> type[Any]:
     Raises:
       ValueError: If the name is unknown; the message lists the known ones.
     """
-    module = find_module(kind, name)
-    found = _loaded(kind, name) if name in _entry_points(kind) else module
+    found = _found(kind, name)
     return found if inspect.isclass(found) else class_of(found)
+
+
+def _found(kind: str, name: str) -> Any:
+    """A plug-in of this package, a module, or of another one: a module or a class."""
+    known = names(kind)
+    if name not in known:
+        close = difflib.get_close_matches(str(name), known, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ValueError(f"unknown {KINDS[kind]} {name!r}; {hint}known: {', '.join(known)}")
+    if name in _entry_points(kind):
+        return _loaded(kind, name)
+    return importlib.import_module(f"{PACKAGE}.{kind}.{name}")
 
 
 def class_of(module: types.ModuleType) -> type[Any]:

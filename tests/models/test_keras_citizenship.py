@@ -70,6 +70,7 @@ def test_free_bits_beside_an_optimizer_that_accumulates_are_refused():
     model.compile(keras.optimizers.SGD(0.1, gradient_accumulation_steps=2))
     with pytest.raises(ValueError, match="fraction of the batch"):
         model.free_bits = 1.0
+    assert model.free_bits == 0.0 and not model.grants_free_bits
 
 
 def regularized(factor, **options):

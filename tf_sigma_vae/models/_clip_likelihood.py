@@ -45,10 +45,7 @@ class ClipLikelihood:
 
     def log_scale(self, distribution: tfd.Distribution) -> tf.Tensor | None:
         """Mean over the clip of the log standard deviation, `[B]`; None without a scale."""
-        if not self.has_scale_per_frame or not self.of_frames.has_scale:
-            return self.of_frames.log_scale(distribution)
-        log_scale = tf.math.log(distribution.stddev())
-        return tf.reduce_mean(log_scale, axis=list(range(1, log_scale.shape.rank)))
+        return self.of_frames.log_scale(distribution)
 
     def bin_log_mass(self, distribution: tfd.Distribution, targets: tf.Tensor) -> tf.Tensor:
         """Log-probability of 8-bit targets, float64 `[B]`, nats; see `Likelihood`."""

@@ -121,21 +121,21 @@ class LatentVariableModel(OwnObjective):
           latent_size: See `top_size`.
           likelihood: Name of a likelihood plug-in, or an instance of `Likelihood`.
           network: Name of a network plug-in, or a pair of Keras layers.
-          network_options: Of the plug-in; None for none.
+          network_options: Options of the network plug-in; None for none.
           beta: Weight of the rate against the likelihood in nats.
           rate_warmup_steps: Steps over which the weight of the rate rises linearly from 0 to beta.
           free_bits: Nats granted to each group of the rate (Kingma et al. 2016).
-          seed: Of the noise of the posterior; with the step and the image it determines the draw.
+          seed: Seed of the posterior's noise; with the step and the image it determines the draw.
           check_finite: Whether training stops with an error that names the first non-finite tensor.
-          **kwargs: Of `OwnObjective` (`gradient_accumulation_steps`) and `keras.Model`.
+          **kwargs: Arguments of `OwnObjective` (`gradient_accumulation_steps`) and `keras.Model`.
 
         Raises:
           ValueError: On an impossible shape or size, a negative number, or an unknown name.
         """
         super().__init__(**kwargs)
-        for name, value in (("beta", beta), ("free_bits", free_bits)):
+        given = {"beta": beta, "rate_warmup_steps": rate_warmup_steps, "free_bits": free_bits}
+        for name, value in given.items():
             _require_not_negative(name, value)
-        _require_not_negative("rate_warmup_steps", rate_warmup_steps)
         self._beta, self._free_bits = SettableNumber(beta), SettableNumber(free_bits)
         self.rate_warmup_steps, self.seed = int(rate_warmup_steps), int(seed)
         self.check_finite = bool(check_finite)
@@ -171,7 +171,7 @@ class LatentVariableModel(OwnObjective):
           latent_size: See `top_size`.
           params_channels: Channels that the likelihood asks for.
           network: Name of the plug-in.
-          network_options: Of the plug-in.
+          network_options: Options of the plug-in.
           dtype: Keras policy.
 
         Raises:
@@ -189,7 +189,7 @@ class LatentVariableModel(OwnObjective):
 
         Args:
           x: `[B, ..., C]`.
-          noise_ids: Of the draws, uint32 `[B, 2]`.
+          noise_ids: Ids of the draws, uint32 `[B, 2]`.
           check: Called with each tensor that may become non-finite.
         """
 
@@ -279,10 +279,15 @@ class LatentVariableModel(OwnObjective):
     @free_bits.setter
     def free_bits(self, value: float) -> None:
         _require_not_negative("free_bits", value)
-        had_some = self.grants_free_bits
+        before = self._free_bits.given
         self._free_bits.set(value)
-        if self.grants_free_bits != had_some:
+        if self.grants_free_bits == (before > 0):
+            return
+        try:
             self.forget_graphs()
+        except ValueError:
+            self._free_bits.set(before)
+            raise
 
     @property
     def grants_free_bits(self) -> bool:
@@ -332,14 +337,6 @@ class LatentVariableModel(OwnObjective):
         total = replica_sum(tf.reduce_sum(tf.stop_gradient(output.rate_groups), axis=0))
         mean = total / global_count(tf.shape(output.rate)[0])
         return objectives.free_bits(output.rate_groups, mean, self.free_bits)
-
-    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.fit`; `sample_weight` needs no `y`."""
-        return super().fit(x, _beside_weights(x, y, kwargs), *args, **kwargs)
-
-    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.evaluate`; `sample_weight` needs no `y`."""
-        return super().evaluate(x, _beside_weights(x, y, kwargs), *args, **kwargs)
 
     def compute_loss(
         self,
@@ -435,6 +432,14 @@ class LatentVariableModel(OwnObjective):
             "distortion": output.distortion,
             "elbo": objectives.elbo(output.distortion, output.rate),
         }
+
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.fit`; `sample_weight` needs no `y`."""
+        return super().fit(x, _beside_weights(x, y, kwargs), *args, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.evaluate`; `sample_weight` needs no `y`."""
+        return super().evaluate(x, _beside_weights(x, y, kwargs), *args, **kwargs)
 
     # -- checks
 
@@ -598,7 +603,7 @@ class LatentVariableModel(OwnObjective):
         Args:
           network: As given to the constructor.
           names: What the two are called.
-          **options: Of `make_networks`.
+          **options: Options of the model that `make_networks` takes by name.
 
         Raises:
           ValueError: On an unknown name or option, or another number of layers.

@@ -67,7 +67,7 @@ def from_params(params: tf.Tensor, bound: float) -> Gaussian:
 
     Args:
       params: `[B, h, w, 2c]`, locs and log-scales.
-      bound: Of the log-scales, approached smoothly: `bound * tanh(raw / bound)`; 0 for none.
+      bound: Bound of the log-scales, approached smoothly, `bound * tanh(raw / bound)`; 0 for none.
     """
     loc, log_scale = tf.split(tf.cast(params, tf.float32), 2, axis=-1)
     if bound > 0:
@@ -76,12 +76,12 @@ def from_params(params: tf.Tensor, bound: float) -> Gaussian:
 
 
 def merged(given: Gaussian, prior: Gaussian, merge: str) -> Gaussian:
-    """The posterior, of what a network gives for it and the prior; see `hierarchical_vae`.
+    """The posterior of a level; see `hierarchical_vae`.
 
     Args:
-      given: Of the network.
-      prior: p.
-      merge: Of `MERGES`.
+      given: Gaussian that the network gives, `[B, h, w, c]`.
+      prior: p of the level, `[B, h, w, c]`.
+      merge: One of `MERGES`.
     """
     if merge == "residual":
         return Gaussian(prior.loc + prior.scale * given.loc, prior.log_scale + given.log_scale)

@@ -82,7 +82,7 @@ class OwnObjective(keras.Model):
         Args:
           gradient_accumulation_steps: Parts in which a training step computes its batch, one after
             the other, to save memory. The update stays that of the whole batch.
-          **kwargs: Of `keras.Model`.
+          **kwargs: Arguments of `keras.Model`.
 
         Raises:
           ValueError: If the steps are not a whole number from 1.
@@ -279,12 +279,16 @@ class OwnObjective(keras.Model):
             self._penalty = Tracker("regularization")
 
     def forget_graphs(self) -> None:
-        """Lets the next step of `fit` and `evaluate` be traced anew."""
+        """Lets the next step of `fit` and `evaluate` be traced anew.
+
+        Raises:
+          ValueError: If the optimizer does not fit the objective any more; nothing is changed then.
+        """
         if self.optimizer is not None:
             self._refuse_accumulating(self.optimizer)
-        if getattr(self, "train_function", None) is not None:
+        if self.train_function is not None:
             self.make_train_function(force=True)
-        if getattr(self, "test_function", None) is not None:
+        if self.test_function is not None:
             self.make_test_function(force=True)
 
     def store_scale(
@@ -349,7 +353,7 @@ class OwnObjective(keras.Model):
 
         Args:
           is_skipped: Whether the last one was skipped, float32 0 or 1.
-          norm: Of the gradient of the global batch; infinite where it overflowed.
+          norm: Norm of the global batch's gradient; infinite where it overflowed.
 
         Returns:
           What there is to report, by name.

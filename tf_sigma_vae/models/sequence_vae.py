@@ -380,7 +380,7 @@ class SequenceVAE(LatentVariableModel):
         Args:
           context: `[B, context_frames, H, W, C]`, in the unit of the data.
           num_frames: `n`, frames to make.
-          noise_ids: Of the draws from the prior, uint32 `[B, S, 2]`: S rollouts of each clip. A
+          noise_ids: Ids of the draws from the prior, uint32 `[B, S, 2]`: S rollouts of each clip. A
             rollout depends on its context and ids alone, and a longer one begins as a shorter one.
           temperature: Factor on the scales of the prior; 0 for its means.
           latents: `[B, S, n, latent_size]`, taken instead of draws from the prior.

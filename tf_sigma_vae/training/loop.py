@@ -317,9 +317,9 @@ def _explained(
     first = counter.step + 1
     last = min(counter.step + config.steps_per_execution, counter.end)
     step = f"step {first}" if last <= first else f"one of the steps {first} to {last}"
-    if "non-finite" in message:
-        start = message.index("non-finite")
-        what = message[start:].split(" : ")[0].split("\n")[0]
+    if message.startswith("non-finite"):
+        # "non-finite loss : Tensor had NaN values"
+        what = message.split(" : ")[0]
         return NonFiniteError(
             f"training stopped at {step}: {what}. {checkpoints.last_good}. "
             "Try a lower learning_rate, clip_norm, skip_norm, or a longer warm-up"
